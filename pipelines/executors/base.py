@@ -92,6 +92,7 @@ class AttemptSpec:
     grace_s: float = 10.0
     output_key: str
     log_key: str
+    lock: str | None = None  # the resolved lock, for executors that make the environment themselves
 
 
 @dataclass(frozen=True, kw_only=True)
