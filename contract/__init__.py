@@ -1,0 +1,1 @@
+"""What the command line, the portal and the runners inside images share. Imports nothing of ours."""

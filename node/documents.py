@@ -49,7 +49,7 @@ class ProcessDocument:
     """What both attempts and replicas are: a command in a folder tree with limits.
 
     `command` is run by `/bin/sh -c` with `<environment>/bin` first on PATH and `cwd` as its
-    working folder. `secrets` maps variable names to Fernet ciphertext; the node decrypts them
+    working folder; both are paths inside the sandbox, as are paths in the values of `env`. `secrets` maps variable names to Fernet ciphertext; the node decrypts them
     in memory at each start and never writes them to disk.
     `sandbox`: `user` confines the process to its mounts; `builder` is for the platform's own
     build tools, which may use the network and write the listed mounts.
@@ -57,6 +57,7 @@ class ProcessDocument:
 
     command: str
     cwd: str
+    environment: str | None = None  # the virtual environment's path as the process sees it
     env: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
@@ -319,7 +320,8 @@ def _read(kind: Any, data: Any, where: str) -> Any:
         return kind(**values)
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
-    if kind in (str, int, float, bool):
-        if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
-            raise ValueError(f"{where}: expected {kind.__name__}")
+    if kind in (str, int, float, bool) and (
+        not isinstance(data, kind) or (kind is int and isinstance(data, bool))
+    ):
+        raise ValueError(f"{where}: expected {kind.__name__}")
     return data
