@@ -204,7 +204,7 @@ def make_read_only(root: Path) -> None:
             mode = os.lstat(path).st_mode
             if not stat.S_ISLNK(mode):
                 os.chmod(path, 0o555 if mode & 0o111 else 0o444)
-        os.chmod(folder, 0o555)
+        os.chmod(folder, 0o555)  # noqa: S103 - nobody may write, everybody may look
 
 
 def remove_tree(root: Path) -> None:

@@ -109,7 +109,7 @@ def _by_version(interpreter: Interpreter) -> Version:
 def _candidates(extra: Sequence[str]) -> list[Path]:
     """Real paths: shims and links of the same interpreter count once. Ours comes first."""
     folders = [Path(sys.base_prefix, "bin")]
-    files = []
+    files: list[Path] = []
     for given in extra:
         (folders if Path(given).is_dir() else files).append(Path(given))
     folders += [Path(p) for p in os.get_exec_path() if p]
