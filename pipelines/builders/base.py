@@ -60,6 +60,7 @@ class PackageSpec:
     snapshot: Tree
     model: Tree | None
     serve_command: str
+    requirements: str | None = None  # as in PrepareSpec, to name it in messages
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)  # deterministic ones only
     provenance: Mapping[str, Any] = field(default_factory=dict)  # kept beside the image

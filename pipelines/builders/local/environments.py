@@ -193,8 +193,18 @@ def _locked(home: Path, key: str) -> Iterator[None]:
 
 
 def _remove_leftovers(home: Path, key: str) -> None:
-    for leftover in (home / "envs").glob(f"{key}.partial-*"):
-        remove_tree(leftover)
+    """What killed builds left, of this key (whose lock we hold) and of any that nobody makes."""
+    for leftover in (home / "envs").glob("*.partial-*"):
+        other = leftover.name.partition(".partial-")[0]
+        if other == key:
+            remove_tree(leftover)
+            continue
+        with (home / "envs" / ".locks" / other).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            remove_tree(leftover)
 
 
 def make_read_only(root: Path) -> None:

@@ -58,6 +58,8 @@ class Reference:
         host, name = found["host"] or "", found["name"]
         if host and "." not in host and ":" not in host and host != "localhost":
             host, name = "", f"{host}/{name}"
+            if name != name.lower():
+                raise ValueError(f"not an image reference: {text!r}")
         if host in ("", "docker.io"):
             host = "registry-1.docker.io"
             name = name if "/" in name else f"library/{name}"
