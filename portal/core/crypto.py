@@ -6,7 +6,6 @@ outside the database and has nothing to do with SECRET_KEY.
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,17 +38,6 @@ def decrypt(token: str) -> str:
 def rotate(token: str) -> str:
     """The same value, encrypted with the first key."""
     return _box(settings.SECRETS_KEY_FILE).rotate(token.encode()).decode()
-
-
-def create_key_file(path: Path) -> None:
-    """Make the key file with one fresh key if there is none; mode 0600."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(handle, "wb") as file:
-        file.write(Fernet.generate_key() + b"\n")
 
 
 @lru_cache(maxsize=4)

@@ -44,7 +44,6 @@ def append(
     data: dict[str, Any] | None = None,
 ) -> None:
     """Append an event in the current transaction and send its hint after commit."""
-    from portal.core.models import Event
 
     event = Event.objects.create(
         team_uid=team_uid,

@@ -104,3 +104,13 @@ class Lease(models.Model):
     holder = models.CharField(max_length=64, blank=True)
     fence = models.PositiveBigIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True)
+
+
+class IdempotencyRecord(models.Model):
+    """An answer that a repeated request gets again; status 0 while it is being made."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    answer = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)

@@ -20,6 +20,7 @@ from pipelines.executors.base import (
 )
 from pipelines.executors.kubernetes import diagnosis, manifests
 from pipelines.executors.kubernetes.options import read_options
+from pipelines.executors.metrics import parse_metrics
 from pipelines.executors.remote import job as remote
 from portal.cloud import kube
 from portal.cloud.kube_project import LABEL, Spaces
@@ -106,7 +107,7 @@ class KubernetesExecutor:
 
     def metrics(self, handle: Handle, after_line: int) -> tuple[Mapping[str, Any], ...]:
         lines = remote.read_metric_lines(handle.uid)[after_line:]
-        return remote.parse_metrics(lines)[0]
+        return parse_metrics(lines, after_line + 1)[0]
 
     def collect(self, handle: Handle) -> Outputs:
         result = remote.read_result(handle.uid)

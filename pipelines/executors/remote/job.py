@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.executors.base import AttemptSpec, ExitInfo, ResourceUsage
+from contract.names import param_variables, variable
+from contract.snapshot import File, digest_of
+from pipelines.executors.base import AttemptSpec, ExitInfo, OutputFile, Outputs, ResourceUsage
+from pipelines.executors.metrics import parse_metrics
 from portal.core import object_access
 from portal.core.errors import NotFound
 from portal.core.storage import storage
@@ -109,14 +112,7 @@ def environment(spec: AttemptSpec) -> dict[str, str]:
         given[f"HEKATON_DATA_{variable(slot)}"] = f"/hekaton/data/{slot}"
     for step in spec.inputs:
         given[f"HEKATON_INPUT_{variable(step)}"] = f"/hekaton/inputs/{step}"
-    for name, value in spec.params.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        given[f"HEKATON_PARAM_{variable(name)}"] = text
-    return {**given, **spec.env}
-
-
-def variable(name: str) -> str:
-    return name.upper().replace("-", "_")
+    return {**given, **param_variables(spec.params), **spec.env}
 
 
 def runner_files() -> dict[str, str]:
@@ -163,6 +159,20 @@ def read_metric_lines(uid: str) -> list[str]:
         return []
     whole, _, _ = text.rpartition("\n")
     return whole.split("\n") if whole else []
+
+
+def outputs(uid: str, result: Result) -> Outputs:
+    """The outputs as the executor reports them; their digest is the node's for the same files."""
+    files = tuple(
+        OutputFile(path=f["path"], size=f["size"], sha256=f["sha256"]) for f in result.outputs
+    )
+    metrics, rejected = parse_metrics(read_metric_lines(uid))
+    return Outputs(
+        digest=digest_of(File(f.path, f.size, f.sha256, False) for f in files),
+        files=files,
+        metrics=metrics,
+        rejected_metrics=rejected,
+    )
 
 
 def _exit(said: Mapping[str, Any]) -> ExitInfo:
