@@ -89,6 +89,8 @@ def fault(errors: str, code: int, what: str) -> BuildFault:
         )
     if code < 0 or code in (137, 143):
         return PlatformFault("BuilderKilled", f"uv was ended by a signal while it read {what}.")
+    if "environment variable" in low:
+        return PlatformFault("UvMisconfigured", f"A UV_* setting of the portal is wrong.\n{said}")
     if "hash mismatch" in low:
         return SubmissionFault(
             "HashMismatch",
