@@ -80,3 +80,12 @@ def _kind(default: Scalar) -> str:
     if isinstance(default, int):
         return "a whole number"
     return "a number" if isinstance(default, float) else "text"
+
+
+def from_json_object(text: str) -> object:
+    """A JSON object written as text, or None where it is none."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -355,7 +355,9 @@ class TriggerFiring(BaseModel):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="firings")
     kind = models.CharField(max_length=16)  # "data"
     cause = models.CharField(max_length=64)  # what collapses duplicates: the data version's uid
-    version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    version = models.ForeignKey(
+        DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="+")
     outcome = models.CharField(max_length=16)  # started, nothing, failed
     message = models.TextField(blank=True)

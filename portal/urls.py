@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pipelines.api.urls
-import serving.api.urls
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
+import pipelines.api.urls
+import serving.api.urls
 from portal.accounts.api import views as accounts
 from portal.accounts.views import sign_in_link
 from portal.core import views as core
@@ -30,7 +30,7 @@ api = [
     path("events", events, name="events"),
     path("system", core.SystemView.as_view(), name="system"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularRedocView.as_view(url_name="schema"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *pipelines.api.urls.patterns,
     *serving.api.urls.patterns,
     *router.urls,
