@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from dataclasses import replace
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,22 @@ def _run(phase: str, request: Path, result: Path) -> Any:
     if phase == "prepare":
         from pipelines.builders.local.prepare import prepare
 
-        return prepare(documents.read(documents.PrepareRequest, request))
+        wanted = documents.read(documents.PrepareRequest, request)
+        return prepare(
+            replace(wanted, home=abspath(wanted.home), snapshot=abspath(wanted.snapshot))
+        )
     from pipelines.builders.local.package import package
 
-    return package(documents.read(documents.PackageRequest, request), beside=result.parent)
+    asked = documents.read(documents.PackageRequest, request)
+    return package(
+        replace(
+            asked,
+            home=abspath(asked.home),
+            snapshot=abspath(asked.snapshot),
+            model=abspath(asked.model) if asked.model else None,
+        ),
+        beside=result.resolve().parent,
+    )
 
 
 def _failed(fault: BuildFault, result: Path) -> int:

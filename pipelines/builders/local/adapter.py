@@ -63,11 +63,15 @@ class Registry:
     password_variable: str = ""
     plain_http: bool = False
 
-    def target(self, spec: PackageSpec) -> documents.RegistryTarget:
-        repository = self.repository.format(team=spec.team, project=spec.project)
+    def target(self, team: str, project: str) -> documents.RegistryTarget:
+        repository = self.repository.format(team=team, project=project)
         return documents.RegistryTarget(
             repository=repository, username=self.username, plain_http=self.plain_http
         )
+
+    def environments(self) -> documents.RegistryTarget:
+        """Environments are shared by all projects, so they have a repository of their own."""
+        return self.target("shared", "environments")
 
     def secrets(self) -> dict[str, str]:
         if self.password_file:
@@ -133,7 +137,8 @@ class LocalBuilder:
         return _prepared(found) if found is not None else None
 
     def start_prepare(self, spec: PrepareSpec) -> Handle:
-        return self._start(spec, "prepare", self._prepare_request(spec), {})
+        secrets = self.registry.secrets() if self.registry else {}
+        return self._start(spec, "prepare", self._prepare_request(spec), secrets)
 
     def start_package(self, spec: PackageSpec) -> Handle:
         secrets = self.registry.secrets() if self.registry else {}
@@ -209,6 +214,9 @@ class LocalBuilder:
             source_builds=self.source_builds,
             compile_bytecode=self.compile_bytecode,
             pythons=self.pythons,
+            bases=self.bases,
+            python_home=self.python_home,
+            push=self.registry.environments() if self.registry and self.bases else None,
         )
 
     def _package_request(self, spec: PackageSpec) -> documents.PackageRequest:
@@ -233,7 +241,7 @@ class LocalBuilder:
             },
             bases=self.bases,
             python_home=self.python_home,
-            push=self.registry.target(spec) if self.registry else None,
+            push=self.registry.target(spec.team, spec.project) if self.registry else None,
         )
 
     def _start(
@@ -335,7 +343,7 @@ def _observation(found: AttemptObservation, fault: documents.FaultReport | None)
 
 def _prepared(report: documents.PrepareReport) -> PrepareResult:
     return PrepareResult(
-        environment=EnvironmentRef(key=report.key, python=report.python),
+        environment=EnvironmentRef(key=report.key, python=report.python, image=report.image),
         lock=report.lock,
         packages=_packages(report.packages),
         size_bytes=report.size_bytes,

@@ -1,6 +1,6 @@
 """What the adapter asks of the tool and what the tool answers: JSON files.
 
-All paths are absolute. `home` is PORTAL_HOME. Reading and writing is `node.documents`.
+Paths are absolute or relative to the tool's working folder. `home` is PORTAL_HOME. Reading and writing is `node.documents`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ T = TypeVar("T")
 class RegistryTarget:
     """Where images go. `repository` has no tag: `registry.example:5000/acme/wine`.
 
-    The password comes in the environment variable HEKATON_REGISTRY_PASSWORD.
+    The password comes in the environment variable HEKATON_REGISTRY_PASSWORD, or from the service
+    account of the build machine on Google Cloud (`metadata_token`).
     """
 
     repository: str
     username: str = ""
     plain_http: bool = False
+    metadata_token: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareRequest:
+    """With `push`, the environment is pushed as an image of its own on the base image."""
+
     uid: str
     home: str
     snapshot: str  # the canonical tar.gz
@@ -40,12 +44,16 @@ class PrepareRequest:
     source_builds: bool = True
     compile_bytecode: bool = True
     pythons: tuple[str, ...] = ()  # further interpreters, or folders of them
+    bases: dict[str, str] = field(default_factory=dict)  # as in PackageRequest
+    python_home: str = "/usr/local/bin"
+    push: RegistryTarget | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageRequest:
     """`bases` maps a Python minor version ("3.11", or "*") to a base image: a registry reference
-    or `oci:/path/of/a/layout`. Empty: the image is for the node only."""
+    or `oci:/path/of/a/layout`. Empty: the image is for the node only. `lock` and `python` (its
+    exact version) are given where the environment may not be on this machine."""
 
     uid: str
     home: str
@@ -56,6 +64,8 @@ class PackageRequest:
     model_digest: str | None
     serve_command: str
     requirements: str | None = None
+    lock: str | None = None
+    python: str = ""
     env: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     name: str = "image"  # the name in provenance: team/project
@@ -73,11 +83,14 @@ class PackageName:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareReport:
+    """`image` is the pushed environment image (`repository@digest`), or empty."""
+
     key: str
     python: str
     lock: str
     packages: tuple[PackageName, ...]
     size_bytes: int
+    image: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

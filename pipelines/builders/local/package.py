@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract.snapshot import SnapshotError, read_archive
 from pipelines.builders import image_contents
 from pipelines.builders.faults import PlatformFault, SubmissionFault
-from pipelines.builders.local import documents, environments
+from pipelines.builders.local import environments
 from pipelines.builders.local.documents import (
     LayerReport,
     PackageReport,
@@ -20,17 +18,15 @@ from pipelines.builders.local.documents import (
     PrepareReport,
 )
 from pipelines.builders.local.evidence import now, write_evidence
+from pipelines.builders.local.interpreters import choose, discover
+from pipelines.builders.local.layers import cached_layer, environment_layer
+from pipelines.builders.local.registries import base_for, push
 from pipelines.builders.local.serve_check import Contents, check_serve
 from pipelines.builders.local.snapshots import SnapshotFiles
-from pipelines.builders.oci.bases import base_image
 from pipelines.builders.oci.images import Base, ImageLayer, Runtime, write_image
-from pipelines.builders.oci.layers import Entry, tree, write_layer
+from pipelines.builders.oci.layers import Entry, tree
 from pipelines.builders.oci.layout import Layout
-from pipelines.builders.oci.registry import Credentials, Reference, Registry
-
-PASSWORD = "HEKATON_REGISTRY_PASSWORD"  # noqa: S105 - the name of the variable
-NOT_IN_LAYER = frozenset({".lock", ".gitignore", "CACHEDIR.TAG", environments.RECORD})
-NOT_IN_BIN = ("activate", "deactivate.bat", "pydoc.bat")
+from pipelines.builders.oci.registry import Reference
 
 
 def package(request: PackageRequest, *, beside: Path) -> PackageReport:
@@ -41,17 +37,13 @@ def package(request: PackageRequest, *, beside: Path) -> PackageReport:
     """
     started = now()
     home = Path(request.home)
-    environment = environments.find(home, request.environment_key)
-    if environment is None:
-        raise PlatformFault(
-            "EnvironmentMissing", "The prepared environment is gone from this machine."
-        )
+    environment = _environment(home, request)
     check(request, environment)
     layout = Layout(home / "images")
     with layout.building():
-        base = _base(layout, request, environment.python)
+        base = base_for(layout, request, environment.python)
         layers = [
-            _environment_layer(home, layout, environment, request.python_home),
+            environment_layer(home, layout, environment, request.python_home),
             _code_layer(home, layout, request),
             *_model_layer(home, layout, request),
         ]
@@ -86,7 +78,7 @@ def package(request: PackageRequest, *, beside: Path) -> PackageReport:
         print(f"Image {image.digest}", flush=True)
         reference = image.digest
         if request.push is not None and not local_only:
-            reference = _push(layout, image.digest, request)
+            reference = push(layout, image.digest, request)
     write_evidence(request, environment, image.digest, base, beside, started)
     every = [*base.layers, *layers]
     return PackageReport(
@@ -107,6 +99,28 @@ def package(request: PackageRequest, *, beside: Path) -> PackageReport:
             has_model=request.model is not None,
         ),
     )
+
+
+def _environment(home: Path, request: PackageRequest) -> PrepareReport:
+    """The prepared environment; where the request brings its lock, made again if need be."""
+    found = environments.find(home, request.environment_key)
+    if found is not None:
+        return found
+    if request.lock is None:
+        raise PlatformFault(
+            "EnvironmentMissing", "The prepared environment is gone from this machine."
+        )
+    interpreter = choose(request.python, discover(home))
+    made = environments.create(
+        home, uid=request.uid, lock=request.lock, interpreter=interpreter, compile_bytecode=False
+    )
+    if made.key != request.environment_key:
+        raise PlatformFault(
+            "EnvironmentChanged",
+            "The lock gives another environment here than when it was prepared: the build "
+            "machine's Python was changed meanwhile. Run the submission again.",
+        )
+    return made
 
 
 def check(request: PackageRequest, environment: PrepareReport) -> None:
@@ -134,47 +148,6 @@ def check(request: PackageRequest, environment: PrepareReport) -> None:
 # Layers ----------------------------------------------------------------------------------
 
 
-def _environment_layer(
-    home: Path, layout: Layout, environment: PrepareReport, python_home: str
-) -> ImageLayer:
-    folder = environments.environment_path(home, environment.key)
-    return _cached_layer(
-        home,
-        layout,
-        role="environment",
-        key=f"{environment.key}\0{python_home}",
-        created_by="COPY env /opt/hekaton/env",
-        entries=lambda: environment_entries(folder, environment.python, python_home),
-    )
-
-
-def environment_entries(folder: Path, python: str, python_home: str) -> Iterator[Entry]:
-    """The environment as it works in a container: no bytecode, nothing of this machine."""
-    minor = ".".join(python.split(".")[:2])
-    prefix = image_contents.ENV.lstrip("/")
-    replaced = {f"{prefix}/pyvenv.cfg", f"{prefix}/bin/python"}
-    for entry in tree(folder, prefix, skip=_left_out):
-        if entry.path not in replaced:
-            yield entry
-    yield Entry(f"{prefix}/bin/python", link=f"{python_home}/python{minor}")
-    yield Entry(
-        f"{prefix}/pyvenv.cfg",
-        content=(
-            f"home = {python_home}\nimplementation = CPython\nversion_info = {python}\n"
-            "include-system-site-packages = false\nrelocatable = true\n"
-        ).encode(),
-    )
-
-
-def _left_out(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return (
-        name in ("__pycache__", "uv_cache.json", "uv_build.json")
-        or path in NOT_IN_LAYER
-        or (path.startswith("bin/") and name.startswith(NOT_IN_BIN))
-    )
-
-
 def _code_layer(home: Path, layout: Layout, request: PackageRequest) -> ImageLayer:
     with tempfile.TemporaryDirectory(prefix="hekaton-code-", dir=_scratch(home)) as scratch:
 
@@ -192,7 +165,7 @@ def _code_layer(home: Path, layout: Layout, request: PackageRequest) -> ImageLay
                 )
             return tree(Path(scratch), image_contents.CODE.lstrip("/"))
 
-        return _cached_layer(
+        return cached_layer(
             home,
             layout,
             role="code",
@@ -207,7 +180,7 @@ def _model_layer(home: Path, layout: Layout, request: PackageRequest) -> list[Im
         return []
     folder = Path(request.model)
     return [
-        _cached_layer(
+        cached_layer(
             home,
             layout,
             role="model",
@@ -216,73 +189,6 @@ def _model_layer(home: Path, layout: Layout, request: PackageRequest) -> list[Im
             entries=lambda: tree(folder, image_contents.MODEL.lstrip("/")),
         )
     ]
-
-
-def _cached_layer(
-    home: Path,
-    layout: Layout,
-    *,
-    role: str,
-    key: str,
-    created_by: str,
-    entries: Callable[[], Iterable[Entry]],
-) -> ImageLayer:
-    """The layer for a content key: made once, then found by a small file beside the cache."""
-    name = hashlib.sha256(f"{role}\0{key}".encode()).hexdigest()
-    memory = home / "cache" / "layers" / f"{name}.json"
-    try:
-        known = json.loads(memory.read_text())
-        if layout.has(known["digest"]):
-            return ImageLayer(**known, created_by=created_by, role=role)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    print(f"Writing the {role} layer.", flush=True)
-    with layout.new_blob() as target:
-        made = write_layer(entries(), target)
-        layout.adopt(target, made.digest)
-    known = {"digest": made.digest, "diff_id": made.diff_id, "size_bytes": made.size_bytes}
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    documents.write_json(known, memory)
-    return ImageLayer(**known, created_by=created_by, role=role)
-
-
-# Base and registry -----------------------------------------------------------------------
-
-
-def _base(layout: Layout, request: PackageRequest, python: str) -> Base:
-    minor = ".".join(python.split(".")[:2])
-    given = request.bases.get(minor) or request.bases.get("*", "")
-    try:
-        return base_image(
-            layout,
-            given.replace("{python}", minor),
-            credentials=_credentials(request),
-            plain_http=True if request.push and request.push.plain_http else None,
-        )
-    except PlatformFault as fault:
-        if request.push is not None or fault.reason != "RegistryUnreachable":
-            raise
-        print(f"{fault.message}\nThe image is for this machine only.", flush=True)
-        return Base()
-
-
-def _push(layout: Layout, digest: str, request: PackageRequest) -> str:
-    assert request.push is not None
-    target = Reference.parse(request.push.repository)
-    print(f"Pushing to {target.repository}.", flush=True)
-    with Registry(
-        target.host,
-        _credentials(request).get(target.host),
-        plain_http=True if request.push.plain_http else None,
-    ) as registry:
-        return registry.push(layout, digest, target.name, tag=f"hk-{digest[7:19]}")
-
-
-def _credentials(request: PackageRequest) -> dict[str, Credentials]:
-    if request.push is None:
-        return {}
-    host = Reference.parse(request.push.repository).host
-    return {host: Credentials(request.push.username, os.environ.get(PASSWORD, ""))}
 
 
 # Small parts ------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.builders.local import environments
 from pipelines.builders.local.documents import PrepareReport, PrepareRequest
+from pipelines.builders.local.environment_image import remembered_image, with_image
 from pipelines.builders.local.interpreters import Interpreter, choose, discover
 from pipelines.builders.local.requirements import Requirements, read_requirements
 from pipelines.builders.local.snapshots import SnapshotFiles
@@ -33,7 +35,7 @@ def prepare(request: PrepareRequest) -> PrepareReport:
         lock = resolve(home, requirements, interpreter, source_builds=request.source_builds)
         environments.remember_lock(home, requirements, interpreter, lock)
     print(f"Environment for Python {interpreter.version}.", flush=True)
-    return environments.create(
+    made = environments.create(
         home,
         uid=request.uid,
         lock=lock,
@@ -42,6 +44,7 @@ def prepare(request: PrepareRequest) -> PrepareReport:
         compile_bytecode=request.compile_bytecode,
         what=what,
     )
+    return with_image(request, made)
 
 
 def find(request: PrepareRequest, *, max_age_s: float) -> PrepareReport | None:
@@ -63,7 +66,11 @@ def find(request: PrepareRequest, *, max_age_s: float) -> PrepareReport | None:
             )
     if lock is None:
         return None
-    return environments.find(home, environments.environment_key(lock, interpreter))
+    found = environments.find(home, environments.environment_key(lock, interpreter))
+    if found is None or request.push is None or not request.bases:
+        return found
+    image = remembered_image(request, found)
+    return replace(found, image=image) if image else None
 
 
 def interpreter_for(home: Path, python: str, extra: Sequence[str]) -> Interpreter:

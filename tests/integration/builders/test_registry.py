@@ -233,3 +233,23 @@ def test_a_push_that_is_denied_is_the_platforms_fault(
     assert failed.code == 2, failed.log
     assert failed.result["reason"] == "RegistryDenied"
     assert "credentials" in failed.result["message"]
+
+
+def test_prepare_pushes_the_environment_for_steps_in_containers(
+    host: str, layout: Layout, tool: Tool
+) -> None:
+    add_image(layout, "python base")
+    wanted = {
+        "bases": {"*": f"oci:{layout.root}"},
+        "push": {"repository": f"{host}/hekaton/shared/environments"},
+    }
+    made = tool.prepare(SERVE, **wanted)
+    assert made.code == 0, made.log
+    image = made.result["image"]
+    with Registry(host) as registry:
+        manifest, _, digest = registry.manifest(Reference.parse(image))
+    assert image == f"{host}/hekaton/shared/environments@{digest}"
+    assert len(manifest["layers"]) == 2
+    again = tool.prepare(SERVE, **wanted)
+    assert again.result == made.result
+    assert "Pushing" not in again.log
