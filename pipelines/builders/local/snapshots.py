@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipelines.builders.faults import PlatformFault
 
+Snapshot = Path | Callable[[], BinaryIO]  # a file, or how to open it
 LARGEST_TEXT = 16 * 1024**2
 
 
 @contextmanager
-def opened(snapshot: Path) -> Iterator[tarfile.TarFile]:
+def opened(snapshot: Snapshot) -> Iterator[tarfile.TarFile]:
     """The snapshot's tar, for one pass in order.
 
     Raises:
         PlatformFault: it is missing or damaged; submit checked it, so the store is to blame.
     """
     try:
-        with tarfile.open(snapshot, "r|gz") as tar:
+        with (
+            snapshot.open("rb") if isinstance(snapshot, Path) else snapshot() as packed,
+            tarfile.open(fileobj=packed, mode="r|gz") as tar,
+        ):
             yield tar
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         if getattr(error, "errno", None) is not None and not isinstance(error, FileNotFoundError):
             raise
         raise PlatformFault(
-            "SnapshotUnreadable", f"The stored snapshot cannot be read ({snapshot.name}): {error}"
+            "SnapshotUnreadable", f"The stored snapshot cannot be read: {error}"
         ) from error
 
 
 class SnapshotFiles:
     """The names in a snapshot, and the text of the files that building looks at."""
 
-    def __init__(self, snapshot: Path) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._texts: dict[str, bytes] = {}
         self._names: frozenset[str] | None = None

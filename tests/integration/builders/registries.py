@@ -69,10 +69,10 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def password_auth(folder: Path) -> str:
+def password_auth(folder: Path, user: str = USER) -> str:
     """`auth:` for user name and password."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "htpasswd").write_text(f"{USER}:{PASSWORD_BCRYPT}\n")
+    (folder / "htpasswd").write_text(f"{user}:{PASSWORD_BCRYPT}\n")
     return f"auth: {{htpasswd: {{realm: test, path: '{folder / 'htpasswd'}'}}}}\n"
 
 
