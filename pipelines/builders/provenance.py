@@ -38,14 +38,11 @@ def statement(
 ) -> dict[str, Any]:
     """`parameters` is what the submission and its run decided; `internal` what the platform did.
 
-    Data versions in `parameters["data"]` ({slot: {"name", "digest"}}) count as materials too.
+    Data versions in `parameters["data"]` ({slot: digest} or {slot: {"name", "digest"}}) count as
+    materials too.
     """
     data = parameters.get("data")
-    given = [
-        Material(f"hekaton:dataset/{one.get('name', slot)}", _hex(str(one["digest"])), slot)
-        for slot, one in sorted((data if isinstance(data, Mapping) else {}).items())
-        if isinstance(one, Mapping) and one.get("digest")
-    ]
+    given = [_dataset(slot, one) for slot, one in sorted((data or {}).items()) if one]
     return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": _hex(digest)}}],
@@ -71,6 +68,12 @@ def statement(
             },
         },
     }
+
+
+def _dataset(slot: str, version: str | Mapping[str, str]) -> Material:
+    if isinstance(version, str):
+        return Material(f"hekaton:dataset/{slot}", _hex(version), slot)
+    return Material(f"hekaton:dataset/{version['name']}", _hex(version["digest"]), slot)
 
 
 def _resource(material: Material) -> dict[str, Any]:

@@ -28,6 +28,7 @@ PROBE = (
     "getattr(sys,'_base_executable',sys.executable)]))"
 )
 NAME = re.compile(r"python3(\.\d+)?")
+OPERATORS = ("<", ">", "=", "!", "~")
 OLDEST = Version("3.9")
 
 
@@ -48,7 +49,8 @@ class Interpreter:
 
 
 def choose(wanted: str, found: Iterable[Interpreter], preferred: str = "") -> Interpreter:
-    """The interpreter for `wanted`, a version ("3.11", "3.11.7") or a specifier (">=3.10").
+    """The interpreter for `wanted`: a version ("3.11", "3.11.7"), a specifier (">=3.10"), or
+    nothing in particular (empty).
 
     The preferred version (the portal's own) wins where it fits, else the newest that fits.
 
@@ -57,7 +59,7 @@ def choose(wanted: str, found: Iterable[Interpreter], preferred: str = "") -> In
     """
     available = list(found)
     try:
-        specifier = SpecifierSet(wanted if wanted[:1] in "<>=!~" else _exactly(wanted))
+        specifier = SpecifierSet(wanted if wanted.startswith(OPERATORS) else _exactly(wanted))
     except InvalidSpecifier:
         raise SubmissionFault(
             "BadPython",
@@ -99,7 +101,9 @@ def discover(home: Path, extra: Sequence[str] = ()) -> list[Interpreter]:
 
 
 def _exactly(version: str) -> str:
-    return f"=={version}.*" if version.count(".") < 2 else f"=={version}"
+    if not version:
+        return ""
+    return f"=={version}.*" if version.count(".") < 2 and "*" not in version else f"=={version}"
 
 
 def _by_version(interpreter: Interpreter) -> Version:

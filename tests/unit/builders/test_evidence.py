@@ -49,7 +49,10 @@ def test_installed_distributions_are_read_with_their_licence() -> None:
 def test_provenance_names_subject_materials_and_data() -> None:
     made = statement(
         name="acme/wine", digest=DIGEST, builder="local", version="1",
-        parameters={"run": "R", "data": {"train": {"name": "wine/train@3", "digest": "cd" * 32}}},
+        parameters={
+            "run": "R",
+            "data": {"test": "12" * 32, "train": {"name": "wine/train@3", "digest": "cd" * 32}},
+        },
         internal={}, materials=[Material("hekaton:lock", "ef" * 32, "lock")], invocation="U",
         started_on="2026-01-31T12:00:00Z", finished_on="2026-01-31T12:00:05Z",
     )  # fmt: skip
@@ -57,7 +60,8 @@ def test_provenance_names_subject_materials_and_data() -> None:
     assert made["predicateType"] == "https://slsa.dev/provenance/v1"
     assert made["subject"] == [{"name": "acme/wine", "digest": {"sha256": "ab" * 32}}]
     uris = [d["uri"] for d in made["predicate"]["buildDefinition"]["resolvedDependencies"]]
-    assert uris == ["hekaton:lock", "hekaton:dataset/wine/train@3"]
+    assert uris == [
+        "hekaton:lock", "hekaton:dataset/test", "hekaton:dataset/wine/train@3"]  # fmt: skip
 
 
 def test_labels_hold_nothing_of_a_run_or_a_time() -> None:

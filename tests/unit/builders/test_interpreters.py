@@ -17,7 +17,7 @@ FOUND = [
 @pytest.mark.parametrize(
     ("wanted", "chosen"),
     [("3.11", "3.11.7"), ("3.11.2", "3.11.2"), (">=3.10", "3.12.1"), ("<3.11", "3.10.13"),
-     ("~=3.11.0", "3.11.7"), (">=3.10,<3.12", "3.11.7"), ("3", "3.12.1")],
+     ("~=3.11.0", "3.11.7"), (">=3.10,<3.12", "3.11.7"), ("3", "3.12.1"), ("3.*", "3.12.1"), ("3.11.*", "3.11.7"), ("", "3.12.1")],
 )  # fmt: skip
 def test_the_newest_that_fits_is_chosen(wanted: str, chosen: str) -> None:
     assert choose(wanted, FOUND).version == chosen
@@ -26,6 +26,7 @@ def test_the_newest_that_fits_is_chosen(wanted: str, chosen: str) -> None:
 def test_the_portals_own_wins_where_it_fits() -> None:
     assert choose(">=3.10", FOUND, preferred="3.11.2").version == "3.11.2"
     assert choose("3.12", FOUND, preferred="3.11.2").version == "3.12.1"
+    assert choose("", FOUND, preferred="3.11.2").version == "3.11.2"
 
 
 def test_one_that_is_not_there_names_those_that_are() -> None:
