@@ -231,11 +231,13 @@ class ScaleDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficStats:
-    """Counters since the revision was first seen by this node; latencies in seconds.
+    """Counters since `epoch`, which changes when they start again from zero (a restarted data
+    plane); latencies in seconds.
 
     `latency_buckets` maps the upper bound ("0.1", "inf") to the cumulative count.
     """
 
+    epoch: str = ""
     requests: int = 0
     errors: int = 0  # 5xx answers and resets
     in_flight: int = 0
@@ -254,6 +256,7 @@ class RevisionObservation:
     replicas: tuple[ReplicaObservation, ...] = ()
     decision: ScaleDecision | None = None
     stats: TrafficStats = field(default_factory=TrafficStats)
+    log_dir: str = ""  # each replica's log is the folder of its uid below
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ def bootstrap(options: Options) -> Config:
         "admin": {"address": {"pipe": {"path": str(options.admin), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": source(options.folder / "cds.json")},
         "static_resources": {"listeners": [_listener(options)]},
+        "stats_flush_interval": "1s",  # how old histograms may be
         "stats_config": {
             "stats_matcher": {
                 "inclusion_list": {

@@ -164,7 +164,7 @@ class EnvoyProcess:
         except AdminError:
             return False
         options = info.get("command_line_options", {})
-        return info.get("state") == "LIVE" and options.get("restart_epoch", 0) == epoch
+        return bool(info.get("state") == "LIVE" and options.get("restart_epoch", 0) == epoch)
 
 
 def program() -> Path:

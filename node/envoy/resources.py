@@ -169,14 +169,10 @@ def routes(found: Iterable[Route]) -> Config:
         route.prefix: {"action": {"name": "routes", "typed_config": route_list(route)}}
         for route in sorted(found, key=lambda r: r.prefix)
     }
-    nothing = {
-        "name": "routes",
-        "typed_config": {
-            "@type": TYPE + "envoy.config.route.v3.Route",
-            "match": {"prefix": "/"},
-            "direct_response": {"status": 404},
-            "typed_per_filter_config": _open(),
-        },
+    nothing: Config = {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404},
+        "typed_per_filter_config": _open(),
     }
     host: Config = {"name": "endpoints", "domains": ["*"]}
     if tree:
@@ -191,11 +187,15 @@ def routes(found: Iterable[Route]) -> Config:
                 },
                 "prefix_match_map": {"map": tree},
             },
-            "on_no_match": {"action": nothing},
+            "on_no_match": {
+                "action": {
+                    "name": "routes",
+                    "typed_config": {"@type": TYPE + "envoy.config.route.v3.Route", **nothing},
+                }
+            },
         }
     else:
-        host["routes"] = [nothing["typed_config"] | {}]
-        host["routes"][0].pop("@type")
+        host["routes"] = [nothing]
     return _response(
         [
             {
@@ -214,7 +214,7 @@ def route_list(route: Route) -> Config:
     (chunked) is collected up to the limit; everything else streams through, as do WebSockets.
     (Envoy's codec has removed Transfer-Encoding when routes are matched, so it cannot be asked.)
     """
-    match = {"path_separated_prefix": route.prefix}
+    match: Config = {"path_separated_prefix": route.prefix}
     too_large = {
         "name": "content-length",
         "range_match": {"start": route.max_request_bytes + 1, "end": 2**62},

@@ -60,7 +60,12 @@ class Autoscaler:
         stable = self.average(now, policy.stable_s)
         panic = self.average(now, policy.panic_s)
         base = max(1, present)
-        wanted, window, observed, bound = self._by_stable(stable, present, policy), "stable", stable, ""
+        wanted, window, observed, bound = (
+            self._by_stable(stable, present, policy),
+            "stable",
+            stable,
+            "",
+        )
         panic_wanted = math.ceil(panic / policy.target)
         if panic_wanted / base >= PANIC_THRESHOLD:
             self.panic_until = now + policy.stable_s
