@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -27,8 +28,9 @@ PROBE = (
     "sysconfig.get_platform()+'-'+'-'.join(filter(None,platform.libc_ver()[:1])),"
     "getattr(sys,'_base_executable',sys.executable)]))"
 )
-NAME = re.compile(r"python3(\.\d+)?")
+NAMES = ("python3", *(f"python3.{minor}" for minor in range(9, 30)))
 OPERATORS = ("<", ">", "=", "!", "~")
+LOOK_EVERY_S = 30
 OLDEST = Version("3.9")
 
 
@@ -77,7 +79,15 @@ def choose(wanted: str, found: Iterable[Interpreter], preferred: str = "") -> In
 
 
 def discover(home: Path, extra: Sequence[str] = ()) -> list[Interpreter]:
-    """CPython interpreters of this machine, one a version, oldest first."""
+    """CPython interpreters of this machine, one a version, oldest first.
+
+    A process looks at most every half minute; what was installed since is seen after that.
+    """
+    return list(_discovered(home, tuple(extra), int(time.monotonic() // LOOK_EVERY_S)))
+
+
+@lru_cache(maxsize=4)
+def _discovered(home: Path, extra: tuple[str, ...], _period: int) -> tuple[Interpreter, ...]:
     cache = home / "cache" / "interpreters.json"
     known = _load(cache)
     seen: dict[str, dict[str, str]] = {}
@@ -97,7 +107,7 @@ def discover(home: Path, extra: Sequence[str] = ()) -> list[Interpreter]:
             by_version.setdefault(interpreter.version, interpreter)
     if seen != known:
         _save(cache, seen)
-    return sorted(by_version.values(), key=_by_version)
+    return tuple(sorted(by_version.values(), key=_by_version))
 
 
 def _exactly(version: str) -> str:
@@ -126,9 +136,8 @@ def _candidates(extra: Sequence[str]) -> list[Path]:
     for folder in folders:
         if folder.name == "shims" or (folder.parent / "pyvenv.cfg").exists():
             continue
-        with contextlib.suppress(OSError):
-            files += sorted(f for f in folder.glob("python3*") if NAME.fullmatch(f.name))
-    return list(dict.fromkeys(f.resolve() for f in files if f.exists()))
+        files += [folder / name for name in NAMES]
+    return list(dict.fromkeys(Path(os.path.realpath(f)) for f in files if os.path.exists(f)))
 
 
 def _ask(path: Path) -> dict[str, str] | None:
