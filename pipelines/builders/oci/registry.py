@@ -185,7 +185,10 @@ class Registry:
         def download() -> httpx.Response:
             with layout.new_blob() as target:
                 answer = self._once(
-                    "GET", f"/v2/{name}/blobs/{part.digest}", scope=_pull_scope(name), into=target
+                    "GET",
+                    f"/v2/{name}/blobs/{part.digest}",
+                    scope=_pull_scope(name),
+                    into=_Sink(target, part.digest),
                 )
                 if answer.status_code == 200:
                     layout.adopt(target, part.digest)
@@ -245,7 +248,7 @@ class Registry:
         scope: str,
         content: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-        into: Path | None = None,
+        into: _Sink | None = None,
     ) -> httpx.Response:
         """One request. A token is fetched when the registry asks for one; the body, which can
         be read only once, is sent after that (`push_blob` has asked before)."""
@@ -265,13 +268,13 @@ class Registry:
         url: str,
         content: bytes | Iterator[bytes] | None,
         headers: Mapping[str, str],
-        into: Path | None,
+        into: _Sink | None,
     ) -> httpx.Response:
         if into is None:
             return self._client.request(method, url, content=content, headers=dict(headers))
         return self._download(url, headers, into)
 
-    def _download(self, url: str, headers: Mapping[str, str], into: Path) -> httpx.Response:
+    def _download(self, url: str, headers: Mapping[str, str], into: _Sink) -> httpx.Response:
         """Follows redirects to blob storage itself, so that our token does not go along."""
         sent = dict(headers)
         for _ in range(4):
@@ -284,12 +287,11 @@ class Registry:
                     answer.read()
                     return answer
                 digest = hashlib.sha256()
-                with into.open("wb") as file:
+                with into.path.open("wb") as file:
                     for chunk in answer.iter_raw(BLOCK):
                         digest.update(chunk)
                         file.write(chunk)
-                expected = str(answer.request.url.path).rsplit("sha256:", 1)[-1][:64]
-                if len(expected) == 64 and digest.hexdigest() != expected:
+                if f"sha256:{digest.hexdigest()}" != into.digest:
                     raise _Torn("the content does not have its digest")
                 return answer
         raise PlatformFault("RegistryUnreachable", f"{self.host} redirects without end.")
@@ -329,6 +331,14 @@ class Registry:
         if status == 404:
             return PlatformFault("RegistryNotFound", f"{self.host} has no such thing: {what}.")
         return PlatformFault("RegistryFailed", f"{self.host} answered {status} to {what}. {said}")
+
+
+@dataclass(frozen=True)
+class _Sink:
+    """Where a download goes and what it must be."""
+
+    path: Path
+    digest: str
 
 
 class _Torn(Exception):

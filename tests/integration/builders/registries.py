@@ -125,12 +125,15 @@ def token_auth(folder: Path) -> Iterator[str]:
 
 class Flaky:
     """A way to a registry that fails as told: `failures` maps an HTTP method to how many of its
-    next requests end with 503 (or, with `drop`, with a closed connection)."""
+    next requests end with 503 (or, with `drop`, with a closed connection); the next `corrupt`
+    answers with a blob have one changed byte; with `elsewhere`, blobs are redirected to there."""
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.failures: dict[str, int] = {}
         self.drop = False
+        self.corrupt = 0
+        self.elsewhere = ""
         self.seen: list[tuple[str, str]] = []
 
     @contextmanager
@@ -154,6 +157,13 @@ class Flaky:
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
+                is_blob = self.command == "GET" and "/blobs/" in self.path
+                if is_blob and flaky.elsewhere:
+                    self.send_response(307)
+                    self.send_header("Location", f"{flaky.elsewhere}?at={self.path}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 headers = {k: v for k, v in self.headers.items() if k.lower() != "content-length"}
                 answer = httpx.request(
                     self.command, f"http://{flaky.target}{self.path}", content=body, headers=headers
@@ -163,8 +173,12 @@ class Flaky:
                     if name.lower() not in ("transfer-encoding", "content-encoding", "connection"):
                         self.send_header(name, value)
                 self.end_headers()
+                content = answer.content
+                if is_blob and flaky.corrupt:
+                    flaky.corrupt -= 1
+                    content = bytes([content[0] ^ 1]) + content[1:]
                 if self.command != "HEAD":
-                    self.wfile.write(answer.content)
+                    self.wfile.write(content)
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = handle_one
 
@@ -173,6 +187,29 @@ class Flaky:
 
         with _serving(Handler) as port:
             yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def blob_store(host: str) -> Iterator[tuple[str, list[str | None]]]:
+    """Where a registry may redirect to: gives the blobs of `host` under `?at=PATH`, and the
+    Authorization headers that it saw."""
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            path = parse_qs(urlparse(self.path).query)["at"][0]
+            content = httpx.get(f"http://{host}{path}", auth=(USER, PASSWORD)).content
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/blob", seen
 
 
 @contextmanager

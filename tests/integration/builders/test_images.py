@@ -25,7 +25,9 @@ def names(tool: Tool, answer: Answer, role: str) -> list[str]:
 
 
 def test_two_homes_make_the_same_image(new_tool: Callable[[str], Tool]) -> None:
-    first = new_tool("one").package(SERVE)
+    with_bytecode = new_tool("one")
+    with_bytecode.prepare(SERVE, compile_bytecode=True)
+    first = with_bytecode.package(SERVE)
     second = new_tool("another-place").package(SERVE)
     assert first.code == 0, first.log
     assert first.result["digest"] == second.result["digest"]
@@ -44,6 +46,7 @@ def test_what_decides_the_image_changes_its_digest(tool: Tool, change: dict[str,
 
 
 def test_the_layers_hold_what_they_should(tool: Tool) -> None:
+    tool.prepare(SERVE, compile_bytecode=True)
     made = tool.package(SERVE)
     assert names(tool, made, "code") == ["opt/hekaton/code/requirements.txt",
                                          "opt/hekaton/code/serve.py"]  # fmt: skip

@@ -193,6 +193,37 @@ def test_the_reference_is_checked_against_what_arrives(host: str, layout: Layout
     assert (found, len(body) > 0) == (digest, True)
 
 
+def test_a_torn_download_is_fetched_again_and_never_kept(
+    host: str, layout: Layout, tmp_path: Path
+) -> None:
+    digest = add_image(layout, "torn")
+    flaky = registries.Flaky(host)
+    with flaky.running() as through:
+        with Registry(through) as registry:
+            registry.push(layout, digest, "acme/torn", tag="1")
+        flaky.corrupt = 1
+        assert base_image(Layout(tmp_path / "one"), f"{through}/acme/torn:1").digest == digest
+        flaky.corrupt = 99
+        with pytest.raises(PlatformFault, match="digest"):
+            base_image(Layout(tmp_path / "two"), f"{through}/acme/torn:1")
+    assert not list((tmp_path / "two" / "blobs").glob("sha256/[0-9a-f]*"))
+
+
+def test_our_token_does_not_follow_a_redirect(layout: Layout, tmp_path: Path) -> None:
+    digest = add_image(layout, "redirected")
+    auth = registries.password_auth(tmp_path / "registry")
+    with registries.registry(tmp_path / "registry", auth) as host:
+        flaky = registries.Flaky(host)
+        with flaky.running() as through, registries.blob_store(host) as (elsewhere, seen):
+            with Registry(through, KNOWN) as registry:
+                registry.push(layout, digest, "acme/redirected", tag="1")
+            flaky.elsewhere = elsewhere
+            given = f"{through}/acme/redirected:1"
+            base = base_image(Layout(tmp_path / "ours"), given, credentials={through: KNOWN})
+    assert base.digest == digest
+    assert seen == [None, None]
+
+
 # The whole way ---------------------------------------------------------------------------
 
 
