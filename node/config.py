@@ -25,7 +25,7 @@ class Config:
     cpu_m: int = 0
     memory_bytes: int = 0
     node_id: str = ""
-    private_cookies: tuple[str, ...] = ("sessionid", "csrftoken")
+    private_cookies: tuple[str, ...] = ("hekaton_session", "hekaton_csrf")
 
     @property
     def folder(self) -> Path:

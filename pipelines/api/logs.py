@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -84,8 +84,16 @@ async def _follow(source: StoredLog, after: int) -> AsyncIterator[str]:
             await asyncio.sleep(pause)
 
 
-def lines_of(key: str, count: int) -> Iterator[str]:
-    yield from logs.tail(StoredLog(key), count)
+def newest_replica_log(prefix: str, replica: str) -> str:
+    """The key of one replica's log below `prefix`: the named one, or the newest by name."""
+    names = {
+        info.key[len(prefix) + 1 :].partition("/")[0]
+        for info in storage().list(prefix)
+        if "/" in info.key[len(prefix) + 1 :]
+    }
+    if replica:
+        return f"{prefix}/{replica}" if replica in names else f"{prefix}/none"
+    return f"{prefix}/{max(names)}" if names else prefix
 
 
 def _whole(request: Request, name: str, default: int) -> int:

@@ -51,7 +51,7 @@ class ValidateInput(serializers.Serializer[Any]):
     project = serializers.CharField(required=False, default="")
 
 
-class ProblemItem(serializers.Serializer[Any]):
+class ManifestProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     field = serializers.CharField()
     message = serializers.CharField()
@@ -62,7 +62,7 @@ class ProblemItem(serializers.Serializer[Any]):
 
 class ValidationSerializer(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
-    problems = ProblemItem(many=True)
+    problems = ManifestProblemSerializer(many=True)
 
 
 class DatasetVersionSerializer(serializers.ModelSerializer[models.DatasetVersion]):
