@@ -80,14 +80,16 @@ class Autoscaler:
         elif wanted < least:
             wanted, bound = least, "rate"
         idle_for = now - self.active_at if self.active_at is not None else 0.0
-        if wanted == 0 and present > 0 and idle_for < policy.idle_s:
+        if idle_for >= policy.idle_s:
+            # silence for so long outweighs what the windows still remember
+            wanted, bound = 0, "idle"
+            self.panic_until, self.panic_wanted = None, 0
+        elif wanted == 0 and present > 0:
             wanted, bound = 1, "idle"
         if wanted < policy.floor:
             wanted, bound = policy.floor, "min"
         if wanted > policy.max:
             wanted, bound = policy.max, "max"
-        if wanted == 0 and present > 0:
-            bound = "idle"
         return ScaleDecision(
             at=wall,
             wanted=wanted,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 FIRST, LAST = 20_000, 29_999
 LISTEN = "0A"
+TRIES = 200
 
 
 class NoPort(Exception):
@@ -23,9 +24,9 @@ class NoPort(Exception):
 
 def choose(taken: Collection[int]) -> int:
     """A loopback port that nobody listens on and that is not in `taken`."""
-    for _ in range(200):
-        port = random.randint(FIRST, LAST)  # noqa: S311 - not a secret
-        if port not in taken and _is_free(port):
+    candidates = [port for port in range(FIRST, LAST + 1) if port not in taken]
+    for port in random.sample(candidates, min(TRIES, len(candidates))):
+        if _is_free(port):
             return port
     raise NoPort(f"no free port between {FIRST} and {LAST}")
 

@@ -12,7 +12,7 @@ from node.serving.probe import Result
 MODULE = re.compile(r"ModuleNotFoundError: No module named ['\"]([^'\"]+)['\"]")
 ASGI_MODULE = re.compile(r"Could not import module ['\"]([^'\"]+)['\"]")
 NOT_FOUND = re.compile(r"sh: (?:\d+: |line \d+: )?([^:]+): (?:command )?not found")
-CERTAIN = frozenset({"MissingModule", "CommandNotFound", "WrongPort", "CannotStart", "SlowStart",
+CERTAIN = frozenset({"MissingModule", "CommandNotFound", "OutOfMemory", "WrongPort", "CannotStart", "SlowStart",
                      "Unhealthy"})  # fmt: skip
 
 

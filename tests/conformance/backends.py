@@ -52,9 +52,7 @@ class Made:
     spec: EndpointSpec
 
     def apply(self, **changes: Any) -> None:
-        self.spec = dataclasses.replace(
-            self.spec, generation=self.spec.generation + 1, **changes
-        )
+        self.spec = dataclasses.replace(self.spec, generation=self.spec.generation + 1, **changes)
         self.backend.apply(self.spec)
 
     def observe(self) -> EndpointObservation:
@@ -384,7 +382,7 @@ class BackendSuite:
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(lambda _: made.get("/version"), range(20)))
         assert [a.status_code for a in answers] == [200] * 20
-        assert len({a.json()["pid"] for a in answers}) == 1
+        assert len({a.json()["instance"] for a in answers}) == 1
         assert made.revision(first.uid).stats.cold_starts == 1
 
     def test_no_request_is_lost_on_the_way_to_zero(self, make: Make, world: World) -> None:
@@ -453,12 +451,12 @@ class BackendSuite:
         first = revision(world)
         made = make(first)
         made.routed()
-        pid = made.get("/version").json()["pid"]
+        before = made.get("/version").json()["instance"]
         made.get("/exit")
 
         def replaced() -> bool:
             answer = made.get("/version")
-            return answer.status_code == 200 and answer.json()["pid"] != pid
+            return answer.status_code == 200 and answer.json()["instance"] != before
 
         wait_for(replaced, "another replica answers")
         assert max(r.restarts for r in made.revision(first.uid).replicas) >= 1

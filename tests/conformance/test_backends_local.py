@@ -11,7 +11,7 @@ import pytest
 from portal.core import storage as storages
 from serving.backends.base import Backend
 from serving.backends.local import LocalBackend
-from tests.conformance.backends import BackendSuite, revision
+from tests.conformance.backends import BackendSuite
 from tests.fakes.local_node import LocalNode
 
 

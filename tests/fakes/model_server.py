@@ -1,8 +1,8 @@
 """A model server on the standard library, for tests of serving. What it does is in its variables:
 
-    VERSION      what `/version` answers
-    MODE         ok, crash, wrong-port, unhealthy, missing-module, hog, exit-zero
-    START_S      seconds before it listens
+VERSION      what `/version` answers
+MODE         ok, crash, wrong-port, unhealthy, missing-module, hog, exit-zero
+START_S      seconds before it listens
 """
 
 import http.server
@@ -15,6 +15,7 @@ import time
 import urllib.parse
 
 MODE = os.environ.get("MODE", "ok")
+INSTANCE = os.urandom(8).hex()  # pids repeat: each sandbox has its own
 time.sleep(float(os.environ.get("START_S", "0")))
 print("starting in mode", MODE, flush=True)
 if MODE == "crash":
@@ -43,10 +44,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if url.path == "/healthz":
             return self.answer(500 if MODE == "unhealthy" else 200, {"ok": True})
         if url.path == "/version":
-            return self.answer(200, {"version": os.environ.get("VERSION"), "pid": os.getpid()})
+            return self.answer(200, {"version": os.environ.get("VERSION"), "instance": INSTANCE})
         if url.path == "/sleep":
             time.sleep(float(query.get("s", "0.1")))
-            return self.answer(200, {"slept": True, "pid": os.getpid()})
+            return self.answer(200, {"slept": True, "instance": INSTANCE})
         if url.path == "/stream":
             return self.stream(int(query.get("n", "10")), float(query.get("pause", "0.1")))
         if url.path == "/exit":
