@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.builders.local.uv import SourceBuilds
 from portal.cloud.clients import Google, read_google
 
 
@@ -27,7 +28,7 @@ class Options:
     service_account: str = ""
     machine_type: str = ""
     root_image: str = "mirror.gcr.io/library/busybox"
-    source_builds: bool = True
+    source_builds: SourceBuilds = "confined"
     lock_max_age_s: float = 24 * 3600.0
     queue_s: float = 3600.0
     plain_http: bool = False  # the registry speaks HTTP: for tests on loopback

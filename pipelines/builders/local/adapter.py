@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from node import sandbox
 from node.client import NodeClient, NodeError, NodeUnreachable
 from node.config import runtime_folder
 from node.documents import AttemptDocument, AttemptObservation, Limits, ProcessDocument
@@ -28,6 +29,7 @@ from pipelines.builders.base import (
 from pipelines.builders.faults import PlatformFault, SubmissionFault
 from pipelines.builders.local import documents, prepare
 from pipelines.builders.local.interpreters import discover
+from pipelines.builders.local.uv import SourceBuilds
 from pipelines.executors.base import (
     Capabilities,
     EnvironmentRef,
@@ -86,7 +88,8 @@ class LocalBuilder:
 
     `bases` maps a Python minor version, or "*", to a base image (`{python}` stands for the
     version); `registry` holds the keys of `Registry`; `pythons` are further interpreters or
-    folders of them; a resolved lock is used again for `lock_max_age_s`.
+    folders of them; a resolved lock is used again for `lock_max_age_s`. `source_builds` says where
+    packages without a wheel are built (`uv.Uv`).
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class LocalBuilder:
         bases: Mapping[str, str] | None = None,
         python_home: str = "/usr/local/bin",
         registry: Mapping[str, Any] | None = None,
-        source_builds: bool = True,
+        source_builds: SourceBuilds = "confined",
         compile_bytecode: bool = True,
         pythons: Sequence[str] = (),
         lock_max_age_s: float = 24 * 3600.0,
@@ -124,7 +127,7 @@ class LocalBuilder:
             name=self.name,
             pythons=tuple(dict.fromkeys(minors)),
             isolation="Build tools run as the portal's user, with the network, as attempts of the "
-            "node. Packages without a wheel run their own build code.",
+            f"node. Build code of packages without a wheel: {self._source_builds_in_words()}.",
             limits={"gpu": 0},
             unavailable=unavailable,
         )
@@ -198,6 +201,13 @@ class LocalBuilder:
         shutil.rmtree(self._folder(handle.uid), ignore_errors=True)
 
     # --------------------------------------------------------------------------------------
+
+    def _source_builds_in_words(self) -> str:
+        if self.source_builds == "never":
+            return "never run"
+        if sandbox.probe().confines:
+            return "confined by bubblewrap, with the network"
+        return "as the portal's user" if self.source_builds == "always" else "never run"
 
     def _folder(self, uid: str) -> Path:
         return self.home / "builds" / uid

@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from node.documents import from_json, to_json
 
@@ -41,7 +41,7 @@ class PrepareRequest:
     requirements: str | None
     python: str
     lock: str | None = None
-    source_builds: bool = True
+    source_builds: Literal["confined", "always", "never"] = "confined"
     compile_bytecode: bool = True
     pythons: tuple[str, ...] = ()  # further interpreters, or folders of them
     bases: dict[str, str] = field(default_factory=dict)  # as in PackageRequest

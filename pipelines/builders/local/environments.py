@@ -26,7 +26,7 @@ from pipelines.builders.local import documents
 from pipelines.builders.local.documents import PackageName, PrepareReport
 from pipelines.builders.local.interpreters import Interpreter
 from pipelines.builders.local.requirements import Requirements
-from pipelines.builders.local.uv import Uv
+from pipelines.builders.local.uv import SourceBuilds, Uv
 
 LAYOUT = "1"  # part of the key: raise it when environments are made differently
 RECORD = "hekaton-environment.json"
@@ -55,7 +55,7 @@ def create(
     uid: str,
     lock: str,
     interpreter: Interpreter,
-    source_builds: bool = True,
+    source_builds: SourceBuilds = "confined",
     compile_bytecode: bool = True,
     what: str = "the requirements",
 ) -> PrepareReport:
@@ -138,11 +138,11 @@ def _install(
     target: Path,
     lock: str,
     interpreter: Interpreter,
-    source_builds: bool,
+    source_builds: SourceBuilds,
     compile_bytecode: bool,
     what: str,
 ) -> None:
-    uv = Uv(home)
+    uv = Uv(home, source_builds)
     target.parent.mkdir(parents=True, exist_ok=True)
     uv.run(
         *("venv", "--quiet", "--relocatable", "--no-project"),
@@ -152,13 +152,19 @@ def _install(
     if not lock.strip():
         return
     (target / "lock.txt").write_text(lock)
-    uv.run(
-        *("pip", "sync", "--python", str(target / "bin" / "python")),
-        *("--link-mode", "copy", "--require-hashes", "--strict"),
-        *(() if source_builds else ("--no-build",)),
-        str(target / "lock.txt"),
-        what=what,
-    )
+    cache = target.with_name(f"{target.name}.cache")
+    try:
+        uv.run_wheels_first(
+            *("pip", "sync", "--python", str(target / "bin" / "python")),
+            *("--link-mode", "copy", "--require-hashes", "--strict", str(target / "lock.txt")),
+            what=what,
+            cwd=target,
+            scratch=cache,
+            interpreter=interpreter.path,
+            writable=[target],
+        )
+    finally:
+        remove_tree(cache)
     if compile_bytecode:
         _compile(target)
 

@@ -14,7 +14,7 @@ from pipelines.builders.local.environment_image import remembered_image, with_im
 from pipelines.builders.local.interpreters import Interpreter, choose, discover
 from pipelines.builders.local.requirements import Requirements, read_requirements
 from pipelines.builders.local.snapshots import SnapshotFiles
-from pipelines.builders.local.uv import Uv
+from pipelines.builders.local.uv import SourceBuilds, Uv
 
 OWN_PYTHON = ".".join(map(str, sys.version_info[:3]))
 
@@ -85,7 +85,7 @@ def fixed_lock(requirements: Requirements) -> str | None:
 
 
 def resolve(
-    home: Path, requirements: Requirements, interpreter: Interpreter, *, source_builds: bool
+    home: Path, requirements: Requirements, interpreter: Interpreter, *, source_builds: SourceBuilds
 ) -> str:
     """The lock: pinned requirements with hashes, for this interpreter and platform."""
     if (fixed := fixed_lock(requirements)) is not None:
@@ -104,11 +104,12 @@ def resolve(
                 *("--python", interpreter.path, "--project", str(main.parent)),
                 what=requirements.main.replace("pyproject.toml", "uv.lock"),
             )
-        return Uv(home).run(
+        return Uv(home, source_builds).run_wheels_first(
             *("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"),
             *("--emit-index-url", "--python", interpreter.path),
-            *(() if source_builds else ("--no-build",)),
             requirements.main,
             what=requirements.main,
             cwd=Path(scratch),
+            scratch=Path(scratch, ".uv-cache"),
+            interpreter=interpreter.path,
         )

@@ -19,7 +19,9 @@ Kind = Literal["none", "requirements", "lock", "pyproject", "uv-lock"]
 Read = Callable[[str], bytes | None]
 
 INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
-LOCAL = re.compile(r"^\s*(?:(?:-e|--editable)\b|\.{0,2}/|\.\s*$|file:|[\w.\-\[\],]+\s*@\s*file:)")
+LOCAL = re.compile(
+    r"^\s*(?:(?:-e|--editable)\b|\.{0,2}/|\.\s*$|file:|[\w.\-\[\],]+\s*@\s*(?:git\+)?file:)"
+)
 HASH = re.compile(r"--hash[= ]")
 
 

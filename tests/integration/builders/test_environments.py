@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
+import tarfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from node import sandbox
 from pipelines.builders.local import documents, prepare
 from tests.integration.builders.conftest import SERVE, Tool
 
+confines = pytest.mark.skipif(not sandbox.probe().confines, reason="bubblewrap cannot confine here")
 NOWHERE = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
 
 
@@ -25,6 +33,30 @@ def run_python(environment: Path, code: str) -> str:
         check=True,
     )
     return done.stdout.strip()
+
+
+@contextmanager
+def hostile_index(folder: Path, setup: str) -> Iterator[str]:
+    """The URL of a page that links one source package with this setup.py."""
+    folder.mkdir()
+    with tarfile.open(folder / "hekaton_hostile_probe-1.0.tar.gz", "w:gz") as tar:
+        for name, text in (
+            ("setup.py", setup),
+            ("PKG-INFO", "Metadata-Version: 1.0\nName: hekaton-hostile-probe\nVersion: 1.0\n"),
+        ):
+            info = tarfile.TarInfo(f"hekaton_hostile_probe-1.0/{name}")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    (folder / "index.html").write_text(
+        '<a href="hekaton_hostile_probe-1.0.tar.gz">hekaton_hostile_probe-1.0.tar.gz</a>'
+    )
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
+        server.shutdown()
+        thread.join()
 
 
 def partials(tool: Tool) -> list[str]:
@@ -141,11 +173,44 @@ def test_no_network_is_the_platforms_fault(tool: Tool) -> None:
     assert failed.result["reason"] == "NetworkDown"
 
 
-def test_a_source_package_that_does_not_build_is_said(tool: Tool, tmp_path: Path) -> None:
-    failed = tool.prepare({**SERVE, "requirements.txt": "fasttext==0.9.2\n"}, source_builds=False)
+def test_a_package_without_a_wheel_is_refused_where_builds_are(tool: Tool) -> None:
+    wanted = {**SERVE, "requirements.txt": "docopt==0.6.2\n"}
+    failed = tool.prepare(wanted, source_builds="never")
     assert failed.code == 1, failed.log
-    assert failed.result["reason"] in ("NoWheel", "Unresolvable", "BuildFailed")
-    assert "fasttext" in failed.result["message"]
+    assert failed.result["reason"] == "NoWheel"
+    assert "docopt" in failed.result["message"]
+
+
+@confines
+def test_a_package_without_a_wheel_is_built_confined(tool: Tool, downloads: Path) -> None:
+    made = tool.prepare({**SERVE, "requirements.txt": "docopt==0.6.2\nsix==1.17.0\n"})
+    assert made.code == 0, made.log
+    assert "building from source" in made.log
+    assert {p["name"] for p in made.result["packages"]} == {"docopt", "six"}
+    assert not list(downloads.rglob("docopt*.whl"))
+    assert partials(tool) == []
+
+
+@confines
+def test_build_code_sees_neither_the_portal_nor_its_secrets(tool: Tool, tmp_path: Path) -> None:
+    """A hostile source package, from an index of its own, tells in its error what it could see."""
+    (tool.home / "keys").mkdir()
+    (tool.home / "keys" / "fernet.keys").write_text("the key")
+    setup = (
+        "import os\n"
+        f"seen = os.path.exists({str(tool.home / 'keys' / 'fernet.keys')!r})\n"
+        f"cache = os.path.exists({str(tool.home / 'cache' / 'uv')!r})\n"
+        "secret = 'HEKATON_REGISTRY_PASSWORD' in os.environ\n"
+        "raise SystemExit(f'saw key={seen} cache={cache} secret={secret}')\n"
+    )
+    with hostile_index(tmp_path / "index", setup) as index:
+        failed = tool.prepare(
+            {**SERVE, "requirements.txt": "hekaton-hostile-probe==1.0\n"},
+            env={"UV_FIND_LINKS": index, "HEKATON_REGISTRY_PASSWORD": "hush"},
+        )
+    assert failed.code == 1, failed.log
+    assert failed.result["reason"] == "BuildFailed"
+    assert "saw key=False cache=False secret=False" in failed.log
 
 
 # Together and interrupted ----------------------------------------------------------------

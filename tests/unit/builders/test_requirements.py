@@ -54,7 +54,17 @@ def test_files_that_include_each_other_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["-e .", "--editable ./pkg", "./pkg", ".", "../pkg", "/abs/pkg", "pkg @ file:///x/pkg"]
+    "line",
+    [
+        "-e .",
+        "--editable ./pkg",
+        "./pkg",
+        ".",
+        "../pkg",
+        "/abs/pkg",
+        "pkg @ file:///x/pkg",
+        "pkg @ git+file:///x/pkg",
+    ],
 )
 def test_a_local_folder_is_refused_with_its_line(line: str) -> None:
     with pytest.raises(SubmissionFault, match=r"r\.txt, line 2") as caught:
