@@ -23,7 +23,13 @@ from pipelines.executors.base import Handle, Tree
 from portal.core import storage as storages
 from portal.core.errors import PermanentError, TransientError
 from portal.core.storage import storage
-from tests.conformance.builders import BuilderSuite, store_outputs, store_snapshot, wait_for_exit
+from tests.conformance.builders import (
+    SERVE,
+    BuilderSuite,
+    store_outputs,
+    store_snapshot,
+    wait_for_exit,
+)
 from tests.fakes.google.cloud_build import CloudBuild
 from tests.fakes.google.gcs import gcs
 from tests.integration.builders import registries
@@ -256,3 +262,21 @@ def test_a_wrong_option_is_named() -> None:
         CloudBuilder(google={"project": "p"}, buckets="x")
     with pytest.raises(ValueError, match="bases"):
         CloudBuilder(google={"project": "p"}, bucket="b", repository="r", builder_image="i")
+
+
+def test_nothing_of_a_build_needs_a_folder_of_the_portals_machine(
+    cloud: dict[str, Any], fake: CloudBuild, settings: Any, tmp_path: Path
+) -> None:
+    settings.OBJECT_STORAGE = {
+        "class": "portal.cloud.storage_gcs.GcsStorage",
+        "bucket": "builds",
+        "prefix": "portal",
+        "google": cloud["options"]["google"],
+    }
+    storages.storage.cache_clear()
+    builder = CloudBuilder(**cloud["options"])
+    suite = BuilderSuite()
+    snapshot = store_snapshot(SERVE, tmp_path)
+    suite.test_a_prepared_environment_is_found_at_once(builder, snapshot)
+    suite.test_package_makes_an_image_with_evidence(builder, snapshot)
+    suite.test_the_log_is_there_after_the_end(builder, snapshot)
