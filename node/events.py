@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +41,11 @@ class Events:
             after = 0
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
+        with suppress(ConnectionResetError):  # the listener went away
+            await self._follow(response, after)
+        return response
+
+    async def _follow(self, response: web.StreamResponse, after: int) -> None:
         await _line(response, {"epoch": self.epoch, "seq": self.serial})
         while True:
             more = self.more

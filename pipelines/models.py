@@ -356,7 +356,7 @@ class TriggerFiring(BaseModel):
     kind = models.CharField(max_length=16)  # "data"
     cause = models.CharField(max_length=64)  # what collapses duplicates: the data version's uid
     version = models.ForeignKey(
-        DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+"
+        DatasetVersion, on_delete=models.PROTECT, null=True, related_name="firings"
     )
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="+")
     outcome = models.CharField(max_length=16)  # started, nothing, failed

@@ -70,7 +70,7 @@ def _missed_data() -> None:
     recent = DatasetVersion.objects.filter(
         created_at__gt=clock.now() - MISSED_DATA, created_at__lt=clock.now() - LOOK_AGAIN
     ).filter(Q(dataset__project__team__projects__retrain_on_data=True))
-    for version in recent.exclude(triggerfiring__isnull=False).distinct():
+    for version in recent.exclude(firings__isnull=False).distinct():
         for run in triggers.fire_for(version):
             reconcile_run(run.pk)
 
