@@ -20,7 +20,7 @@ from pipelines.builders.local.documents import (
 from pipelines.builders.local.evidence import now, write_evidence
 from pipelines.builders.local.interpreters import choose, discover
 from pipelines.builders.local.layers import cached_layer, environment_layer
-from pipelines.builders.local.registries import base_for, push
+from pipelines.builders.local.registries import attach_evidence, base_for, push
 from pipelines.builders.local.serve_check import Contents, check_serve
 from pipelines.builders.local.snapshots import SnapshotFiles
 from pipelines.builders.oci.images import Base, ImageLayer, Runtime, write_image
@@ -79,7 +79,9 @@ def package(request: PackageRequest, *, beside: Path) -> PackageReport:
         reference = image.digest
         if request.push is not None and not local_only:
             reference = push(layout, image.digest, request)
-    write_evidence(request, environment, image.digest, base, beside, started)
+        write_evidence(request, environment, image.digest, base, beside, started)
+        if reference != image.digest:
+            attach_evidence(layout, image.digest, request, beside)
     every = [*base.layers, *layers]
     return PackageReport(
         digest=image.digest,

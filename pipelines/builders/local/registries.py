@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
 from pipelines.builders.faults import PlatformFault
 from pipelines.builders.local.documents import PackageRequest, PrepareRequest
+from pipelines.builders.oci import referrers
 from pipelines.builders.oci.bases import base_image
 from pipelines.builders.oci.images import Base
 from pipelines.builders.oci.layout import Layout
@@ -36,15 +40,32 @@ def base_for(layout: Layout, request: Request, python: str) -> Base:
 
 
 def push(layout: Layout, digest: str, request: Request) -> str:
+    """Push the image where the request says; returns its reference."""
+    with _registry(request) as (registry, name):
+        print(f"Pushing to {registry.host}/{name}.", flush=True)
+        return registry.push(layout, digest, name, tag=f"hk-{digest[7:19]}")
+
+
+def attach_evidence(layout: Layout, digest: str, request: Request, folder: Path) -> None:
+    """Put bill of materials and provenance beside the pushed image."""
+    documents = [
+        referrers.Document(referrers.SPDX, (folder / "sbom.spdx.json").read_bytes()),
+        referrers.Document(referrers.IN_TOTO, (folder / "provenance.json").read_bytes()),
+    ]
+    with _registry(request) as (registry, name):
+        referrers.attach(registry, layout, digest, name, documents)
+
+
+@contextmanager
+def _registry(request: Request) -> Iterator[tuple[Registry, str]]:
     assert request.push is not None
     target = Reference.parse(request.push.repository)
-    print(f"Pushing to {target.repository}.", flush=True)
     with Registry(
         target.host,
         _credentials(request).get(target.host),
         plain_http=True if request.push.plain_http else None,
     ) as registry:
-        return registry.push(layout, digest, target.name, tag=f"hk-{digest[7:19]}")
+        yield registry, target.name
 
 
 def _credentials(request: Request) -> dict[str, Credentials]:

@@ -122,15 +122,22 @@ class Registry:
         for part in [*manifest["layers"], manifest["config"]]:
             self.push_blob(layout, part["digest"], name)
         for target in (digest, *([tag] if tag else [])):
-            self._send(
-                "PUT",
-                f"/v2/{name}/manifests/{target}",
-                scope=_push_scope(name),
-                content=lambda: body,
-                headers={"Content-Type": manifest.get("mediaType", MANIFEST)},
-                accept=(201,),
-            )
+            self.put_manifest(name, target, body, manifest.get("mediaType", MANIFEST))
         return f"{self.host}/{name}@{digest}"
+
+    def put_manifest(
+        self, name: str, target: str, body: bytes, media_type: str
+    ) -> Mapping[str, str]:
+        """Store a manifest under a tag or its digest; returns the answer's headers."""
+        answer = self._send(
+            "PUT",
+            f"/v2/{name}/manifests/{target}",
+            scope=_push_scope(name),
+            content=lambda: body,
+            headers={"Content-Type": media_type},
+            accept=(201,),
+        )
+        return answer.headers
 
     def push_blob(self, layout: Layout, digest: str, name: str) -> bool:
         """Send one blob; False where the registry had it."""

@@ -252,6 +252,35 @@ def test_the_builder_makes_and_pushes_a_portable_image(
     assert registries.PASSWORD not in made.log
 
 
+def test_bill_and_provenance_are_beside_the_pushed_image(
+    host: str, layout: Layout, tool: Tool
+) -> None:
+    add_image(layout)
+    wanted = {
+        "bases": {"*": f"oci:{layout.root}"},
+        "push": {"repository": f"{host}/hekaton/acme/evidence"},
+    }
+    made = tool.package(SERVE, **wanted)
+    tool.package(SERVE, uid="01AGAIN", **wanted)
+    digest = made.result["digest"]
+    with Registry(host) as registry:
+        index, _, _ = registry.manifest(
+            Reference(host, "hekaton/acme/evidence", tag=digest.replace(":", "-"))
+        )
+        found: dict[str, list[bytes]] = {}
+        for entry in index["manifests"]:
+            one = Reference(host, "hekaton/acme/evidence", digest=entry["digest"])
+            manifest, _, _ = registry.manifest(one)
+            assert manifest["subject"]["digest"] == digest
+            blob = manifest["layers"][0]["digest"]
+            content = httpx.get(f"http://{host}/v2/hekaton/acme/evidence/blobs/{blob}").content
+            found.setdefault(entry["artifactType"], []).append(content)
+    folder = tool.home / "builds" / "01PACKAGE"
+    assert (folder / "sbom.spdx.json").read_bytes() in found["application/spdx+json"]
+    assert (folder / "provenance.json").read_bytes() in found["application/vnd.in-toto+json"]
+    assert len(found["application/vnd.in-toto+json"]) == 2  # one a build
+
+
 def test_a_push_that_is_denied_is_the_platforms_fault(
     private: str, layout: Layout, tool: Tool
 ) -> None:
