@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.envoy import replies
-from node.envoy.cookies import script
+from node.envoy import cookies, replies
 
 Config = dict[str, Any]
 TYPE = "type.googleapis.com/"
@@ -156,13 +155,7 @@ def _connection_manager(options: Options) -> Config:
                     "max_request_bytes": 1,
                 },
             },
-            {
-                "name": "cookies",
-                "typed_config": {
-                    "@type": TYPE + "envoy.extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {"inline_string": script(options.private_cookies)},
-                },
-            },
+            *cookies.filters(options.private_cookies),
             {
                 "name": "router",
                 "typed_config": {
