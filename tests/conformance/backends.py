@@ -374,6 +374,21 @@ class BackendSuite:
         assert decision.wanted == 3
         assert decision.message
 
+    @pytest.mark.slow
+    def test_it_scales_down_again_when_the_load_is_gone(self, make: Make, world: World) -> None:
+        first = revision(world, scale=ScaleSpec(min=1, max=3, target=2))
+        made = make(first)
+        made.routed()
+
+        def ready() -> int:
+            return sum(r.state == "ready" for r in made.revision(first.uid).replicas)
+
+        with Load(made, "/sleep?s=0.3", connections=8):
+            wait_for(lambda: ready() == 3, "three replicas")
+        with Load(made, "/version", connections=1) as load:
+            wait_for(lambda: ready() == 1, "one replica again", 150, 0.5)
+        assert load.bad == []
+
     def test_to_zero_and_back_holds_requests(self, make: Make, world: World) -> None:
         first = revision(world, scale=ScaleSpec(min=0, max=1, idle_s=0.5, target=50))
         made = make(first)
@@ -460,3 +475,16 @@ class BackendSuite:
 
         wait_for(replaced, "another replica answers")
         assert max(r.restarts for r in made.revision(first.uid).replicas) >= 1
+
+    def test_a_replica_that_becomes_unhealthy_is_replaced(self, make: Make, world: World) -> None:
+        first = revision(world)
+        made = make(first)
+        made.routed()
+        before = made.get("/version").json()["instance"]
+        made.get("/break")
+
+        def replaced() -> bool:
+            answer = made.get("/version")
+            return answer.status_code == 200 and answer.json()["instance"] != before
+
+        wait_for(replaced, "another replica answers")

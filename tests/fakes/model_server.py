@@ -16,6 +16,7 @@ import urllib.parse
 
 MODE = os.environ.get("MODE", "ok")
 INSTANCE = os.urandom(8).hex()  # pids repeat: each sandbox has its own
+broken = threading.Event()
 time.sleep(float(os.environ.get("START_S", "0")))
 print("starting in mode", MODE, flush=True)
 if MODE == "crash":
@@ -42,7 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if url.path == "/healthz":
-            return self.answer(500 if MODE == "unhealthy" else 200, {"ok": True})
+            return self.answer(500 if MODE == "unhealthy" or broken.is_set() else 200, {})
+        if url.path == "/break":
+            broken.set()
+            return self.answer(200, {})
         if url.path == "/version":
             return self.answer(200, {"version": os.environ.get("VERSION"), "instance": INSTANCE})
         if url.path == "/sleep":
