@@ -187,8 +187,8 @@ class Client:
             project, _, slug = address.rpartition("/")
             return self.transport.post("endpoints", {"project": project, "slug": slug})
 
-    def revisions(self, endpoint: str) -> list[Record]:
-        return list(self.transport.pages(f"endpoints/{endpoint}/revisions"))
+    def revisions(self, endpoint: str) -> Iterator[Record]:
+        return self.transport.pages(f"endpoints/{endpoint}/revisions")
 
     def deploy(self, endpoint: str, body: Mapping[str, Any]) -> Record:
         return self.transport.post(f"endpoints/{endpoint}/deploy", dict(body))

@@ -141,6 +141,8 @@ class Lines:
         return None
 
     def show(self, run: Record, steps: list[Record]) -> None:
+        if run["status"] == "pending" and run.get("message"):
+            self.trouble(escape(run["message"]))
         for step in steps:
             state = (step["status"], step.get("message") or "")
             if step["status"] != "pending" and self.seen.get(step["name"]) != state:

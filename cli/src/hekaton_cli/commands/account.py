@@ -84,14 +84,17 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     session = Session(ctx, as_json)
     system = session.client.system()
     session.output.data(system)
-    session.output.say(f"{session.context.server} answers.")
-    for name, part in system.items():
-        session.output.say(f"  [bold]{escape(name)}[/]: {escape(_words(part))}")
-
-
-def _words(part: object) -> str:
-    if isinstance(part, dict):
-        return ", ".join(f"{name} {_words(value)}" for name, value in part.items())
-    if isinstance(part, list):
-        return "; ".join(_words(item) for item in part) or "none"
-    return {True: "yes", False: "no", None: "-"}.get(part, str(part))  # type: ignore[call-overload,no-any-return]
+    session.output.say(f"{session.context.server} answers (version {system['version']}).")
+    rows = [
+        (
+            "[green]ok[/]"
+            if part["ok"]
+            else "[red]down[/]"
+            if part["needed"]
+            else "[yellow]down[/]",
+            escape(part["name"]),
+            escape(part["message"]),
+        )
+        for part in system["parts"]
+    ]
+    session.output.table(("", "PART", ""), rows, "It names no parts.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from hekaton_cli.errors import Conflict, UsageError
+from hekaton_cli.errors import UsageError
 from hekaton_cli.exits import Exit
 from hekaton_cli.follow import watch
-from hekaton_cli.output import ago, status
+from hekaton_cli.output import status
 from hekaton_cli.session import Json, Project, Session
 from hekaton_cli.transport import Record
 
@@ -42,12 +43,12 @@ def list_endpoints(
             _readiness(item),
             _traffic(item),
             escape(item.get("url") or ""),
-            ago(item["created_at"]),
+            item["replicas"],
         )
         for item in found
     ]
     session.output.table(
-        ("ENDPOINT", "READY", "TRAFFIC", "ADDRESS", "MADE"),
+        ("ENDPOINT", "READY", "TRAFFIC", "ADDRESS", "REPLICAS"),
         rows,
         "No endpoints yet: a manifest with `deploy`, or `hekaton deploy NAME --run 42`.",
     )
@@ -58,7 +59,6 @@ def deploy(
     endpoint: Endpoint,
     run: Annotated[str, typer.Option(help="What this run made: 42, team/project#42 or uid.")] = "",
     model_version: Annotated[str, typer.Option(help="A model version's uid.")] = "",
-    image: Annotated[str, typer.Option(help="An image digest, sha256:...")] = "",
     strategy: Annotated[str, typer.Option(help="instant, rolling, canary or blue-green.")] = "",
     steps: Annotated[str, typer.Option(help="Percents of a canary, such as 10,50,100.")] = "",
     pause: Annotated[
@@ -70,15 +70,13 @@ def deploy(
 ) -> None:
     """Serve what a run made; the endpoint is made where it is not there."""
     session = Session(ctx, as_json)
-    if sum(map(bool, (run, model_version, image))) != 1:
-        raise UsageError("Give one of --run, --model-version and --image.")
+    if bool(run) == bool(model_version):
+        raise UsageError("Give one of --run and --model-version.")
     body: Record = {}
     if run:
         body["run"] = session.run(run, project)["uid"]
     if model_version:
         body["model_version"] = model_version
-    if image:
-        body["image"] = image
     if strategy or steps:
         body["strategy"] = strategy or "canary"
     if steps:
@@ -102,14 +100,13 @@ def rollback(
     """Go back to a revision that served before. Automation stays off until you resume it."""
     session = Session(ctx, as_json)
     target = session.endpoint(endpoint, project)
-    revision = _revision(session, target["uid"], to) if to else ""
     if not yes and not as_json:
-        preview = session.client.rollback_preview(target["uid"], revision)
+        preview = session.client.rollback_preview(target["uid"], to)
         session.output.say(f"Rolling back [bold]{escape(target['slug'])}[/]:")
-        for name, value in preview.items():
-            session.output.say(f"  {escape(name)}: {escape(_words(value))}")
+        for line in _preview(preview):
+            session.output.say(f"  {escape(line)}")
         typer.confirm("Roll back?", abort=True, err=True)
-    _rollout(session, target, session.client.rollback(target["uid"], reason, revision), follow)
+    _rollout(session, target, session.client.rollback(target["uid"], reason, to), follow)
 
 
 def _rollout(session: Session, target: Record, made: Record, follow: bool) -> None:
@@ -135,17 +132,23 @@ def _rollout(session: Session, target: Record, made: Record, follow: bool) -> No
 
 
 def _step(rollout: Mapping[str, Any]) -> str:
-    steps, index = rollout.get("steps") or [], rollout.get("index")
-    at = f"{steps[index]} %" if isinstance(index, int) and 0 <= index < len(steps) else ""
+    at = f"r{rollout['revision']} {rollout['percent']}%"
     return " ".join(filter(None, (at, rollout.get("message") or "")))
 
 
-def _revision(session: Session, endpoint: str, wanted: str) -> str:
-    """The uid of a revision given by number or uid."""
-    for revision in session.client.revisions(endpoint):
-        if wanted in (str(revision["number"]), revision["uid"], revision.get("name")):
-            return str(revision["uid"])
-    raise Conflict(f"The endpoint has no revision {wanted}.", code="not_found")
+def _preview(preview: Mapping[str, Any]) -> Iterator[str]:
+    """What a rollback would do, in words."""
+    revision = preview["revision"]
+    speed = "at once: a replica is warm" if preview["instant"] else "after a cold start"
+    made = f", of run #{revision['run_number']}" if revision.get("run_number") else ""
+    yield f"to revision {revision['number']}{made}, {speed}"
+    if preview["pauses_following"]:
+        yield "it stops following the champion until you resume that"
+    if preview["aborts_rollout"]:
+        yield "the rollout under way is aborted"
+    for name, change in (preview.get("diff") or {}).items():
+        if change and name not in ("from", "to"):
+            yield f"{name} changes: {json.dumps(change)[:300]}"
 
 
 def _percents(text: str) -> list[int]:
@@ -156,30 +159,13 @@ def _percents(text: str) -> list[int]:
 
 
 def _readiness(item: Mapping[str, Any]) -> str:
-    """The condition Ready; its message says why not."""
-    conditions = item.get("conditions") or {}
-    listed = conditions.values() if isinstance(conditions, dict) else conditions
-    named = conditions.get("Ready") if isinstance(conditions, dict) else None
-    ready = named or next(
-        (c for c in listed if isinstance(c, dict) and c.get("type") == "Ready"), {}
-    )
-    if str(ready.get("status")) == "True":
+    """Yes, or why not."""
+    if item["ready"] == "True":
         return "[green]yes[/]"
-    return f"[yellow]{escape(str(ready.get('message') or ready.get('reason') or 'no'))[:60]}[/]"
+    ready: Mapping[str, Any] = next((c for c in item["conditions"] if c["type"] == "Ready"), {})
+    words = ready.get("message") or ready.get("reason") or "not yet"
+    return f"[yellow]{escape(words[:60])}[/]"
 
 
 def _traffic(item: Mapping[str, Any]) -> str:
-    parts = []
-    for share in item.get("traffic") or ():
-        revision = share.get("revision")
-        name = revision.get("number", "?") if isinstance(revision, dict) else revision
-        parts.append(f"r{name} {share['percent']}%")
-    return ", ".join(parts) or "-"
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items()) or "none"
-    if isinstance(value, list):
-        return "; ".join(map(_words, value)) or "none"
-    return str(value)
+    return ", ".join(f"r{s['number']} {s['percent']}%" for s in item["traffic"]) or "-"

@@ -30,7 +30,7 @@ def address_of(endpoint: dict[str, object]) -> str:
 def list_keys(
     ctx: typer.Context, endpoint: Endpoint, project: Project = "", as_json: Json = False
 ) -> None:
-    """Keys with their last use; the tokens themselves are stored nowhere."""
+    """Keys and until when they hold; the tokens themselves are stored nowhere."""
     session = Session(ctx, as_json)
     found = list(session.client.keys(session.endpoint(endpoint, project)["uid"]))
     session.output.data({"results": found})
@@ -39,13 +39,13 @@ def list_keys(
             key["uid"],
             escape(key["name"]),
             "revoked" if key.get("revoked_at") else key.get("expires_at") or "no end",
-            ago(key.get("last_used_at")) or "never",
+            ago(key["created_at"]),
             escape(key.get("created_by") or ""),
         )
         for key in found
     ]
     session.output.table(
-        ("KEY", "NAME", "UNTIL", "USED", "BY"), rows, "No keys yet: `hekaton keys create`."
+        ("KEY", "NAME", "UNTIL", "MADE", "BY"), rows, "No keys yet: `hekaton keys create`."
     )
 
 

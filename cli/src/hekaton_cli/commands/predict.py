@@ -50,12 +50,12 @@ def predict(
     if token:
         status, headers, text = _direct(session, found["url"], where, method, content, token)
     else:
-        answer = session.client.try_endpoint(
-            found["uid"], {"method": method.upper(), "path": where, "json": content}
-        )
+        asked: dict[str, object] = {"method": method.upper(), "path": where}
+        if content is not None:
+            asked["json"] = content
+        answer = session.client.try_endpoint(found["uid"], asked)
         status, headers = int(answer["status"]), dict(answer.get("headers") or {})
-        inner = answer["json"] if answer.get("json") is not None else answer.get("body")
-        text = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
+        text = str(answer["body"])
     lower = {name.lower(): value for name, value in headers.items()}
     if not as_json and names.HEADER_REVISION in lower:
         session.output.note(f"[dim]{status} from {escape(lower[names.HEADER_REVISION])}[/]")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from contract import yaml_lines
 from hekaton_cli import exits
 from hekaton_cli.errors import HekatonError, UsageError
 from hekaton_cli.exits import Exit
@@ -35,7 +35,7 @@ def verify(
 ) -> None:
     """Ask the requests of `verify` and compare the answers; what was deployed for it is torn down."""
     session = Session(ctx, as_json)
-    manifest, _ = read_manifest(folder)
+    manifest, text = read_manifest(folder)
     if not manifest.verify or not manifest.serve:
         raise UsageError("The manifest has no `verify`.", hint="docs/contract.md shows its form.")
     if sum(map(bool, (image, run, url))) != 1:
@@ -51,11 +51,12 @@ def verify(
         passed = all(result["outcome"] == "passed" for result in results)
         session.output.data({"status": "passed" if passed else "failed", "results": results})
         raise typer.Exit(int(Exit.OK if passed else Exit.VERIFICATION))
+    written = yaml_lines.load(text).data
     address = session.project(project or manifest.name)
     body: Record = {
         "project": address,
-        "serve": asdict(manifest.serve),
-        "verify": [asdict(check) for check in manifest.verify],
+        "serve": written["serve"],
+        "verify": written["verify"],
         "image": image or _image_of(session, run, address),
     }
     found = _on_the_portal(session, body)
