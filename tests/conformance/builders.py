@@ -26,6 +26,8 @@ SERVE = {
     "requirements.txt": "six==1.17.0\n",
 }
 
+_ENVIRONMENTS: dict[tuple[str, str], PrepareResult] = {}
+
 
 def uid() -> str:
     return uuid.uuid4().hex[:26].upper()
@@ -122,10 +124,17 @@ class BuilderSuite:
         assert seen.exit.code == 0, seen.exit
         return builder.prepared(handle)
 
+    def environment(self, builder: Builder, snapshot: Tree) -> PrepareResult:
+        """As `prepared`, once a suite: for tests of what comes after."""
+        key = (type(self).__name__, snapshot.digest)
+        if key not in _ENVIRONMENTS:
+            _ENVIRONMENTS[key] = self.prepared(builder, snapshot)
+        return _ENVIRONMENTS[key]
+
     def packaged(
         self, builder: Builder, snapshot: Tree, model: Tree | None, **changes: Any
     ) -> ImageRef:
-        prepared = self.prepared(builder, snapshot)
+        prepared = self.environment(builder, snapshot)
         handle = builder.start_package(self.package_spec(snapshot, prepared, model, **changes))
         seen = wait_for_exit(builder, handle)
         assert seen.exit is not None
@@ -237,7 +246,7 @@ class BuilderSuite:
         assert first.digest != second.digest
 
     def test_a_missing_serve_file_is_named(self, builder: Builder, snapshot: Tree) -> None:
-        prepared = self.prepared(builder, snapshot)
+        prepared = self.environment(builder, snapshot)
         spec = self.package_spec(
             snapshot, prepared, None, serve_command="python main.py --port $PORT"
         )
@@ -246,14 +255,14 @@ class BuilderSuite:
         assert "main.py" in message
 
     def test_a_server_that_is_not_required_is_named(self, builder: Builder, snapshot: Tree) -> None:
-        prepared = self.prepared(builder, snapshot)
+        prepared = self.environment(builder, snapshot)
         spec = self.package_spec(snapshot, prepared, None, serve_command="uvicorn serve:app")
         reason, message = self.failure(builder, builder.start_package(spec))
         assert reason == "ServeProgramMissing"
         assert "uvicorn is not in requirements.txt" in message
 
     def test_a_model_step_without_outputs_is_named(self, builder: Builder, snapshot: Tree) -> None:
-        prepared = self.prepared(builder, snapshot)
+        prepared = self.environment(builder, snapshot)
         nothing = Tree(key=f"attempts/{uid()}/output", digest=snapshot.digest)
         spec = self.package_spec(snapshot, prepared, nothing)
         reason, message = self.failure(builder, builder.start_package(spec))

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from spdx_tools.spdx.parser.parse_anything import parse_file
-from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from pipelines.builders.image_contents import dockerfile, labels, variables
 from pipelines.builders.local.sbom import Component, components, spdx_document
@@ -19,6 +17,8 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 def test_the_bill_of_materials_is_valid_spdx(tmp_path: Path) -> None:
+    parser = pytest.importorskip("spdx_tools.spdx.parser.parse_anything")
+    validator = pytest.importorskip("spdx_tools.spdx.validation.document_validator")
     parts = [
         Component("scikit-learn", "1.9.1", license="BSD-3-Clause", homepage="https://sklearn.org"),
         Component("odd_Name.x", "0+local", supplier="A. Body"),
@@ -29,8 +29,8 @@ def test_the_bill_of_materials_is_valid_spdx(tmp_path: Path) -> None:
     )  # fmt: skip
     path = tmp_path / "sbom.spdx.json"
     path.write_text(json.dumps(document))
-    parsed = parse_file(str(path))
-    assert validate_full_spdx_document(parsed) == []
+    parsed = parser.parse_file(str(path))
+    assert validator.validate_full_spdx_document(parsed) == []
     assert {p.name for p in parsed.packages} == {
         "acme/wine",
         "python",
