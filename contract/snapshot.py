@@ -210,7 +210,7 @@ def _check_amounts(count: int, size: int, total: int, name: str, limits: Limits)
 
 def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
     root = folder.resolve()
-    ignored = pathspec.PathSpec.from_lines("gitwildmatch", _ignore_lines(root))
+    ignored = pathspec.PathSpec.from_lines("gitignore", _ignore_lines(root))
     for current, folders, names in os.walk(root):
         here = Path(current)
         folders[:] = sorted(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import IntegrityError
+
 from contract.manifest import Manifest
 from pipelines.handlers import StepContext, StepObservation
 from pipelines.models import Image, ModelVersion
@@ -82,15 +84,19 @@ class DeployHandler:
                 "Resume it, or deploy by hand.",
                 code="automation_paused",
             )
-        endpoints.deploy(
-            principal=SYSTEM,
-            endpoint=endpoint,
-            release=following.release_of(manifest, _image(context), version),
-            strategy=following.strategy_of(manifest),
-            why=f"run #{context.run_number}",
-            step_uid=context.step_uid,
-            need_verified=bool(manifest.verify),
-        )
+        try:
+            endpoints.deploy(
+                principal=SYSTEM,
+                endpoint=endpoint,
+                release=following.release_of(manifest, _image(context), version),
+                strategy=following.strategy_of(manifest),
+                why=f"run #{context.run_number}",
+                step_uid=context.step_uid,
+                need_verified=bool(manifest.verify),
+            )
+        except IntegrityError:  # another worker began the same rollout
+            if not Rollout.objects.filter(step_uid=context.step_uid).exists():
+                raise
         tasks.wake_endpoint(endpoint.pk)
 
     def observe(self, context: StepContext) -> StepObservation:

@@ -64,7 +64,7 @@ def reconcile_run(run_id: int) -> list[int]:
             for action in plan.plan(view, observations, handled, now):
                 changed |= actor.act(action)
         except Stale:
-            log.info("run %s: someone else was first", loaded.run.uid)
+            log.debug("run %s: someone else was first", loaded.run.uid)
             break
         for pool in actor.pools_to_admit | _unadmitted(loaded):
             for attempt_id, other in admit(pool).items():

@@ -42,7 +42,7 @@ def reconcile_endpoint(endpoint_id: int) -> bool:
             if not _round(endpoint):
                 break
         except Stale:
-            log.info("endpoint %s: someone else was first", endpoint.uid)
+            log.debug("endpoint %s: someone else was first", endpoint.uid)
     fresh = load(endpoint_id)
     return fresh is None or _settled(fresh)
 
