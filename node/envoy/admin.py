@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -58,13 +57,6 @@ class Admin:
         return {
             name: {bound: int(count) for bound, count in _BUCKET.findall(buckets)}
             for name, _, buckets in (line.partition(": ") for line in text.splitlines())
-        }
-
-    async def hosts(self) -> dict[str, list[dict[str, Any]]]:
-        """The members of every cluster, with their state and counters."""
-        found = json.loads(await self.get("/clusters", format="json"))
-        return {
-            c["name"]: list(c.get("host_statuses", ())) for c in found.get("cluster_statuses", ())
         }
 
     async def active_clusters(self) -> set[str]:

@@ -8,9 +8,7 @@ to be in force; whoever changes something may wait for that too.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,7 +17,7 @@ from typing import Any
 
 from node.envoy import files, resources
 from node.envoy.admin import Admin, AdminError
-from node.envoy.resources import Member, Route
+from node.envoy.resources import Route
 
 log = logging.getLogger(__name__)
 CDS_VERSION = "cluster_manager.cds.version_text"
@@ -32,8 +30,8 @@ class DataPlane:
         self.folder = folder
         self.admin = admin
         self.routes: dict[str, tuple[Route, ...]] = {}  # by endpoint
-        self.clusters: set[str] = set()  # revision uids
-        self._published: set[str] = set()  # those in cds.json
+        self.clusters: dict[str, tuple[str, ...]] = {}  # members by revision
+        self._published: dict[str, tuple[str, ...]] = {}  # those in cds.json
         self._wanted = self._done = 0
         self._dirty = asyncio.Event()
         self._in_force = asyncio.Condition()
@@ -41,15 +39,12 @@ class DataPlane:
 
     def prepare(self) -> None:
         """Files that Envoy needs at its first start. Those of an earlier node stay."""
-        (self.folder / "eds").mkdir(parents=True, exist_ok=True)
         for name, config in (
-            ("cds.json", resources.clusters((), self.folder)),
+            ("cds.json", resources.clusters({})),
             ("rds.json", resources.routes(())),
         ):
             if not (self.folder / name).exists():
                 files.put(self.folder / name, config)
-        before = json.loads((self.folder / "cds.json").read_text())["resources"]
-        self._published = {resources.revision_of(cluster["name"]) for cluster in before}
 
     def start(self) -> None:
         """Begin to publish. Everything that is to live on must be set by now."""
@@ -65,20 +60,16 @@ class DataPlane:
     def set_keys(self, jwks: dict[str, Any]) -> None:
         files.put(self.folder / "keys.json", resources.keys(jwks))
 
-    def set_members(self, revision_uid: str, members: Iterable[Member]) -> None:
-        """In force within milliseconds; where it matters, ask `hosts`."""
-        files.put(
-            resources.members_path(self.folder, revision_uid),
-            resources.members(revision_uid, members),
-        )
-        if revision_uid not in self.clusters:
-            self.clusters.add(revision_uid)
+    def set_members(self, revision_uid: str, addresses: Iterable[str]) -> None:
+        """Who answers for a revision. Requests that are under way elsewhere end there."""
+        members = tuple(addresses)
+        if self.clusters.get(revision_uid) != members:
+            self.clusters[revision_uid] = members
             self.changed()
 
     def drop(self, revision_uid: str) -> None:
         """Forget a revision that no route names any more."""
-        if revision_uid in self.clusters:
-            self.clusters.discard(revision_uid)
+        if self.clusters.pop(revision_uid, None) is not None:
             self.changed()
 
     def set_routes(self, endpoint_uid: str, routes: tuple[Route, ...]) -> None:
@@ -112,24 +103,20 @@ class DataPlane:
                 self._in_force.notify_all()
 
     async def _publish(self) -> None:
-        wanted = set(self.clusters)
+        wanted = dict(self.clusters)
         routes = [route for group in self.routes.values() for route in group]
-        await self._put_clusters(wanted | self._published)
+        await self._put_clusters(self._published | wanted)
         config = resources.routes(routes)
         files.put(self.folder / "rds.json", config)
         await self._until(RDS_VERSION, config["version_info"])
-        if self._published - wanted:
-            gone = self._published - wanted
+        if self._published.keys() - wanted.keys():
             await self._put_clusters(wanted)
-            for uid in gone - self.clusters:
-                with suppress(FileNotFoundError):
-                    os.unlink(resources.members_path(self.folder, uid))
 
-    async def _put_clusters(self, wanted: set[str]) -> None:
-        config = resources.clusters(wanted, self.folder)
-        written = files.put(self.folder / "cds.json", config)
+    async def _put_clusters(self, wanted: dict[str, tuple[str, ...]]) -> None:
+        config = resources.clusters(wanted)
+        files.put(self.folder / "cds.json", config)
         await self._until(CDS_VERSION, config["version_info"])
-        if written and wanted - self._published:
+        if wanted.keys() - self._published.keys():
             names = {resources.cluster_name(uid) for uid in wanted}
             await self._poll("clusters", lambda found: names <= found, self.admin.active_clusters)
         self._published = wanted

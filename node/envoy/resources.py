@@ -11,11 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from contract.names import HEADER_ENDPOINT, HEADER_REVISION
-from node.envoy.bootstrap import KEYS, ROUTES, TYPE, source
+from node.envoy.bootstrap import KEYS, ROUTES, TYPE
 
 Config = dict[str, Any]
 JWT = "envoy.filters.http.jwt_authn"
@@ -49,14 +48,6 @@ class Route:
     waiting: str = "The endpoint is starting."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """`address` is host:port, or the path of a Unix socket. `draining` gets no new requests."""
-
-    address: str
-    draining: bool = False
-
-
 def cluster_name(revision_uid: str) -> str:
     return f"rev_{revision_uid}"
 
@@ -72,18 +63,21 @@ def version(resources: object) -> str:
 # Clusters --------------------------------------------------------------------------------
 
 
-def cluster(revision_uid: str, folder: Path) -> Config:
+def cluster(revision_uid: str, addresses: Iterable[str]) -> Config:
+    """A revision with its members: host:port, or the path of a Unix socket."""
     name = cluster_name(revision_uid)
     breaker = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 10_000,
                "max_retries": 100}  # fmt: skip
     return {
         "@type": TYPE + "envoy.config.cluster.v3.Cluster",
         "name": name,
-        "type": "EDS",
-        "eds_cluster_config": {"eds_config": source(members_path(folder, revision_uid))},
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [_member(address) for address in addresses]}],
+        },
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": {"thresholds": [breaker]},
         "per_connection_buffer_limit_bytes": 256 * 1024,
         "typed_extension_protocol_options": {
@@ -96,36 +90,18 @@ def cluster(revision_uid: str, folder: Path) -> Config:
     }
 
 
-def clusters(revision_uids: Iterable[str], folder: Path) -> Config:
-    return _response([cluster(uid, folder) for uid in sorted(revision_uids)])
+def clusters(found: Mapping[str, Iterable[str]]) -> Config:
+    """All clusters as one resource, members by revision uid. Members are not discovered by a
+    file each: Envoy watches every such file with an inotify instance of its own, of which a user
+    has 128, and aborts without one."""
+    return _response([cluster(uid, found[uid]) for uid in sorted(found)])
 
 
-def members_path(folder: Path, revision_uid: str) -> Path:
-    return folder / "eds" / f"{cluster_name(revision_uid)}.json"
-
-
-def members(revision_uid: str, found: Iterable[Member]) -> Config:
-    return _response(
-        [
-            {
-                "@type": TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment",
-                "cluster_name": cluster_name(revision_uid),
-                "endpoints": [{"lb_endpoints": [_member(m) for m in found]}],
-            }
-        ]
-    )
-
-
-def _member(member: Member) -> Config:
-    if member.address.startswith("/"):
-        address: Config = {"pipe": {"path": member.address}}
-    else:
-        host, _, port = member.address.rpartition(":")
-        address = {"socket_address": {"address": host, "port_value": int(port)}}
-    return {
-        "endpoint": {"address": address},
-        "health_status": "DRAINING" if member.draining else "HEALTHY",
-    }
+def _member(address: str) -> Config:
+    if address.startswith("/"):
+        return {"endpoint": {"address": {"pipe": {"path": address}}}}
+    host, _, port = address.rpartition(":")
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}}
 
 
 # Keys ------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from node.envoy.admin import AdminError
 from node.envoy.bootstrap import Options
 from node.envoy.plane import DataPlane
 from node.envoy.process import EnvoyProcess
-from node.envoy.resources import Member
 from node.events import Events
 from node.processes import Process, Processes
+from node.serving import ports
 from node.serving.activator import Activator
 from node.serving.endpoint import Endpoint
 from node.serving.replica import Replica
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 JWKS_FILE = "endpoint-jwks.json"  # written by the portal beside its signing keys
 LOOK_AT_KEYS_S = 1.0
 ROTATE_EVERY_S, ACCESS_LOG_BYTES, ACCESS_LOGS = 30.0, 32 << 20, 3
-HOSTS_FRESH_S = 0.04
 
 
 class Serving:
@@ -64,8 +62,6 @@ class Serving:
         self.activator = Activator(Path(self.activator_address), self._find)
         self.sampler = Sampler(self.envoy.admin, self._revisions)
         self._tasks: list[asyncio.Task[None]] = []
-        self._hosts: dict[str, list[dict[str, Any]]] = {}
-        self._hosts_at = 0.0
 
     # The component -----------------------------------------------------------------------
 
@@ -161,8 +157,11 @@ class Serving:
 
     # What revisions need -----------------------------------------------------------------
 
-    def set_members(self, revision_uid: str, members: list[Member]) -> None:
-        self.plane.set_members(revision_uid, members)
+    def set_members(self, revision_uid: str, addresses: list[str]) -> None:
+        self.plane.set_members(revision_uid, addresses)
+
+    async def in_force(self) -> None:
+        await self.plane.in_force()
 
     def ports_taken(self) -> set[int]:
         return {r.port for revision in self._revisions() for r in revision.replicas}
@@ -170,24 +169,11 @@ class Serving:
     def busy(self, revision_uid: str) -> bool:
         return self.sampler.in_flight.get(revision_uid, 0) > 0
 
-    async def in_flight(self, revision_uid: str, address: str) -> int | None:
-        """As `Host.in_flight`: known once Envoy shows the member as draining."""
-        try:
-            if time.monotonic() - self._hosts_at > HOSTS_FRESH_S:
-                self._hosts_at = time.monotonic()
-                self._hosts = await self.envoy.admin.hosts()
-        except AdminError:
-            return None
-        host, _, port = address.rpartition(":")
-        for status in self._hosts.get(f"rev_{revision_uid}", ()):
-            at = status.get("address", {}).get("socket_address", {})
-            if at.get("address") != host or str(at.get("port_value")) != port:
-                continue
-            if status.get("health_status", {}).get("eds_health_status") != "DRAINING":
-                return None
-            counts = {s["name"]: int(s.get("value", 0)) for s in status.get("stats", ())}
-            return counts.get("rq_active", 0) + self.activator.passing[address]
-        return self.activator.passing[address]
+    def in_flight(self, address: str) -> int:
+        """As `Host.in_flight`: Envoy closes its connections to a former member when their
+        requests end, so what is still connected is still under way."""
+        port = int(address.rpartition(":")[2])
+        return max(self.activator.passing[address], ports.connections_to(port))
 
     # --------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 FIRST, LAST = 20_000, 29_999
-LISTEN = "0A"
+ESTABLISHED, LISTEN = "01", "0A"
 TRIES = 200
 
 
@@ -81,7 +81,17 @@ def listened_by(pids: Iterable[int]) -> set[int] | None:
     return None if denied and not ports else ports
 
 
+def connections_to(port: int) -> int:
+    """Established TCP connections whose server side is this port of the machine."""
+    return sum(1 for state, _, local in _sockets() if state == ESTABLISHED and local == port)
+
+
 def _listeners() -> list[tuple[str, int]]:
+    return [(inode, port) for state, inode, port in _sockets() if state == LISTEN]
+
+
+def _sockets() -> list[tuple[str, str, int]]:
+    """State, inode and local port of every TCP socket."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -90,6 +100,5 @@ def _listeners() -> list[tuple[str, int]]:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == LISTEN:
-                found.append((fields[9], int(fields[1].rpartition(":")[2], 16)))
+            found.append((fields[3], fields[9], int(fields[1].rpartition(":")[2], 16)))
     return found

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,6 @@ from node.documents import (
     ScaleDecision,
     TrafficStats,
 )
-from node.envoy.resources import Member
 from node.processes import Processes
 from node.serving import ports
 from node.serving.autoscaler import Autoscaler, Policy
@@ -45,12 +45,16 @@ class Host(Protocol):
     replicas_folder: Path
     activator_address: str
 
-    def set_members(self, revision_uid: str, members: list[Member]) -> None: ...
+    def set_members(self, revision_uid: str, addresses: list[str]) -> None: ...
+
+    async def in_force(self) -> None:
+        """Wait until the data plane serves what was set."""
+        ...
 
     def ports_taken(self) -> set[int]: ...
 
-    async def in_flight(self, revision_uid: str, address: str) -> int | None:
-        """Requests at this member now; None while it is not known to get no new ones."""
+    def in_flight(self, address: str) -> int:
+        """Requests, at most, that are under way at a member that gets no new ones."""
         ...
 
     def busy(self, revision_uid: str) -> bool:
@@ -174,7 +178,7 @@ class Revision:
         self.autoscaler.record(
             time.monotonic(), concurrency, active=active, keep_s=scale.stable_window_s
         )
-        if self.in_traffic and self.proved:
+        if self.in_traffic and self.proved and not self.closing:
             self.decide()
 
     def decide(self) -> None:
@@ -253,13 +257,8 @@ class Revision:
         if not (self.in_traffic or self.published):
             return
         self.published = True
-        members = [Member(address=r.address) for r in self.ready]
-        if not members:
-            members = [Member(address=self.host.activator_address)]
-        members += [
-            Member(address=r.address, draining=True) for r in self.replicas if r.state == "draining"
-        ]
-        self.host.set_members(self.document.uid, members)
+        ready = sorted(r.address for r in self.ready)
+        self.host.set_members(self.document.uid, ready or [self.host.activator_address])
 
     async def close(self) -> None:
         """Drain and end every replica; afterwards none is left."""
@@ -315,15 +314,12 @@ class Revision:
         task.add_done_callback(self._drains.discard)
 
     async def _drained(self, replica: Replica) -> None:
-        """Wait for zero in flight, twice in a row, then end it; unless it was revived."""
-        deadline = time.monotonic() + self.document.timeout_s
-        quiet = 0
-        while quiet < 2 and time.monotonic() < deadline:
-            await asyncio.sleep(DRAIN_LOOK_S)
-            if replica.state != "draining":
-                return
-            found = await self.host.in_flight(self.document.uid, replica.address)
-            quiet = quiet + 1 if found == 0 else 0
+        """Wait until nothing is under way there any more, then end it; unless it was revived."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.document.timeout_s):
+                await self.host.in_force()
+                while replica.state == "draining" and self.host.in_flight(replica.address):
+                    await asyncio.sleep(DRAIN_LOOK_S)
         if replica.state == "draining":
             replica.stop()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from node.envoy import resources
 from node.envoy.files import put, rotate
-from node.envoy.resources import Member, Route, Share
+from node.envoy.resources import Route, Share
 
 ROUTE = Route(
     prefix="/e/acme/wine/live",
@@ -42,12 +42,10 @@ def test_a_version_changes_with_what_is_routed() -> None:
     assert other["version_info"] != same["version_info"]
 
 
-def test_members_can_be_sockets_and_drain() -> None:
-    found = resources.members(
-        "A", [Member(address="127.0.0.1:5", draining=True), Member(address="/run/a.sock")]
-    )
-    one, two = found["resources"][0]["endpoints"][0]["lb_endpoints"]
-    assert one["health_status"] == "DRAINING"
+def test_members_are_ports_or_sockets() -> None:
+    (cluster,) = resources.clusters({"A": ("127.0.0.1:5", "/run/a.sock")})["resources"]
+    one, two = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert one["endpoint"]["address"]["socket_address"]["port_value"] == 5
     assert two["endpoint"]["address"] == {"pipe": {"path": "/run/a.sock"}}
 
 
