@@ -144,6 +144,7 @@ class Shim:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         asked = read_json(self.path("stop.json"))
         if asked is not None:
@@ -424,6 +425,8 @@ def spawn_on_request(channel: socket.socket) -> None:
     each and answer its pid as 4 bytes."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps shims
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A shim may be told to stop before it listens: such a signal waits until it does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     null = os.open(os.devnull, os.O_RDWR)
     while True:
         head = _exactly(channel, 4)

@@ -6,6 +6,7 @@ Percentiles are interpolated within a bucket, as Prometheus's histogram_quantile
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 Buckets = Mapping[str, int]
 
@@ -40,3 +41,9 @@ def quantile(buckets: Buckets, q: float) -> float | None:
             return low + (high - low) * ((rank - below) / inside if inside else 1.0)
         low, below = high, count
     return low
+
+
+def floor(at: datetime, width_s: int) -> datetime:
+    """The beginning of the stretch of `width_s` seconds that `at` lies in."""
+    seconds = int(at.timestamp()) // width_s * width_s
+    return datetime.fromtimestamp(seconds, tz=at.tzinfo)

@@ -9,5 +9,4 @@ class CompanyOpenIdConnect(OpenIdConnectAuth):  # type: ignore[misc]
     name = "company"
     USERNAME_KEY = "preferred_username"
     DEFAULT_USE_PKCE = True
-    PKCE_DEFAULT_CODE_CHALLENGE_METHOD = "s256"
     DEFAULT_SCOPE = ["openid", "profile", "email"]

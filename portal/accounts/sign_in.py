@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from social_core.exceptions import AuthForbidden
+from social_core.exceptions import AuthPolicyError
 
 from portal.accounts import audit, roles
 from portal.accounts.models import Membership, Team, User
@@ -19,9 +19,9 @@ def check_allowed(backend: Any, details: dict[str, Any], response: Any, **_: Any
     if settings.SIGN_IN_DOMAINS:
         domain = email.rpartition("@")[2]
         if domain not in settings.SIGN_IN_DOMAINS or not email_is_verified(backend, response):
-            raise AuthForbidden(backend)
+            raise AuthPolicyError(backend, stage="pipeline")
     if settings.SIGN_IN_GROUPS and not set(settings.SIGN_IN_GROUPS) & set(groups_of(response)):
-        raise AuthForbidden(backend)
+        raise AuthPolicyError(backend, stage="pipeline")
 
 
 def associate_by_verified_email(

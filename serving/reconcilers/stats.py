@@ -10,6 +10,7 @@ from django.db.models import Sum
 
 from serving import histogram
 from serving.backends.base import EndpointObservation, RevisionObservation
+from serving.histogram import floor
 from serving.models import Endpoint, MetricBucket, Revision, ScaleDecision, StatsMark
 
 FINE_S, COARSE_S = 10, 300
@@ -127,8 +128,3 @@ def roll_up(now: datetime) -> None:
             MetricBucket.objects.filter(pk__in=[b.pk for b in buckets]).delete()
     MetricBucket.objects.filter(width_s=COARSE_S, at__lt=now - COARSE_KEPT).delete()
     ScaleDecision.objects.filter(at__lt=now - DECISIONS_KEPT).delete()
-
-
-def floor(at: datetime, width_s: int) -> datetime:
-    seconds = int(at.timestamp()) // width_s * width_s
-    return datetime.fromtimestamp(seconds, tz=at.tzinfo)

@@ -10,8 +10,8 @@ from typing import Any
 from pipelines.models import Image
 from pipelines.services.queries import differing, flat
 from serving import histogram
+from serving.histogram import floor
 from serving.models import Endpoint, MetricBucket, Revision
-from serving.reconcilers.stats import floor
 
 MAX_POINTS = 500
 

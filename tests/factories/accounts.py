@@ -14,9 +14,7 @@ _serial = count(1)
 
 def make_user(name: str = "", *, operator: bool = False) -> User:
     name = name or f"user{next(_serial)}"
-    return User.objects.create(
-        username=name, email=f"{name}@example.org", is_operator=operator
-    )
+    return User.objects.create(username=name, email=f"{name}@example.org", is_operator=operator)
 
 
 def make_team(slug: str = "") -> Team:
