@@ -113,6 +113,7 @@ def scan(folder: Path, limits: Limits = Limits()) -> Snapshot:
         files.append(File(relative, size, _hash(path), os.access(path, os.X_OK)))
     if not files:
         raise SnapshotError("empty", "The folder has no files to submit.")
+    files.sort(key=lambda file: file.path)
     return Snapshot(digest_of(files), tuple(files))
 
 

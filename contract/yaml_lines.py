@@ -129,6 +129,9 @@ class _Builder:
                 self._problem("yaml_key", path, key_node, "A key must be plain text.")
                 continue
             key = str(key_node.value)
+            if key == "<<":
+                self._problem("yaml_merge", path, key_node, "Merge keys (`<<`) are not supported.")
+                continue
             here = (*path, key)
             if key in found:
                 line = self.marks[here][0]

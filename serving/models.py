@@ -11,6 +11,8 @@ from portal.projects.models import Project, ScopedQuerySet
 from serving import states
 from serving.traffic import Target
 
+PORTAL_KEY = "portal: try it"  # the key that the portal itself uses
+
 
 class EndpointScopedQuerySet(ScopedQuerySet):
     scope: ClassVar[str] = "endpoint__project__"

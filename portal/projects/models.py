@@ -79,7 +79,7 @@ class Project(VersionedModel):
         return f"{self.team.slug}/{self.slug}"
 
     @property
-    def scope(self) -> dict[str, str]:
+    def scope(self) -> dict[str, Any]:
         """Of events and audit entries."""
         return {"team_uid": self.team.uid, "project_uid": self.uid}
 

@@ -9,11 +9,12 @@ import signal
 import time
 from pathlib import Path
 
+from node.config import runtime_folder
 from portal.up.checks import CannotStart
 
 MARK = "HEKATON_UP_HOME"
 OURS = ("portal.asgi:application", "-A portal worker", "manage.py scheduler", "-m node",
-        "valkey.sock", "redis-server", "valkey-server")  # fmt: skip
+        "redis-server")  # fmt: skip
 
 
 class HomeLock:
@@ -53,6 +54,7 @@ def end_leftovers(home: Path) -> int:
 
 def _leftovers(home: Path) -> list[int]:
     mark = f"{MARK}={home}".encode()
+    queue = str(runtime_folder(home) / "valkey.sock")  # Valkey's title overwrites its environment
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
@@ -62,7 +64,7 @@ def _leftovers(home: Path) -> list[int]:
             command = _command(int(name))
         except OSError:
             continue
-        if mark in environ and any(part in command for part in OURS):
+        if queue in command or (mark in environ and any(part in command for part in OURS)):
             found.append(int(name))
     return found
 

@@ -18,7 +18,15 @@ from portal.core import clock, events, transitions
 from portal.core.errors import Conflict, InvalidInput
 from portal.projects.models import Project, Secret
 from serving import rollouts, states, traffic
-from serving.models import Endpoint, Revision, Rollout, TrafficTarget, Verification
+from serving.models import (
+    PORTAL_KEY,
+    Endpoint,
+    EndpointKey,
+    Revision,
+    Rollout,
+    TrafficTarget,
+    Verification,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,7 @@ def create(
                 follows_champion=follows,
                 created_by=principal.name,
             )
+            EndpointKey.objects.create(endpoint=endpoint, name=PORTAL_KEY, created_by="platform")
             _record(principal, "create", endpoint, after={"auth": auth})
     except IntegrityError as error:
         raise Conflict(

@@ -14,10 +14,8 @@ from portal.accounts.principals import Principal
 from portal.core import clock
 from portal.core.errors import InvalidInput
 from serving.keys import Ring, load_or_create
-from serving.models import Endpoint, EndpointKey
+from serving.models import PORTAL_KEY, Endpoint, EndpointKey
 from serving.services.endpoints import bump, lock
-
-PORTAL_KEY = "portal: try it"
 
 
 def ring() -> Ring:
@@ -53,8 +51,10 @@ def revoke(*, principal: Principal, key: EndpointKey) -> None:
 
 
 def portal_key(endpoint: Endpoint) -> EndpointKey:
-    """The key that the portal itself uses to try an endpoint; made when first needed, and its
-    tokens live for a minute."""
+    """The key that the portal itself uses to try an endpoint; its tokens live for a minute.
+
+    Endpoints are born with one, so that the data plane knows it before anyone tries.
+    """
     found = EndpointKey.objects.filter(endpoint=endpoint, name=PORTAL_KEY, revoked_at=None).first()
     if found is None:
         with transaction.atomic():

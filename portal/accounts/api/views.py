@@ -12,7 +12,8 @@ from django.contrib.auth import logout
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
 from django.middleware.csrf import get_token
-from drf_spectacular.utils import OpenApiTypes, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
