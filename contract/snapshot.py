@@ -103,7 +103,7 @@ def scan(folder: Path, limits: Limits = Limits()) -> Snapshot:
     Raises:
         SnapshotError: nothing to submit, too large, or something that is not a file.
     """
-    files = []
+    files: list[File] = []
     total = 0
     for path, relative in _walk(folder):
         check_path(relative, limits)
@@ -256,7 +256,7 @@ def _ignore_lines(root: Path) -> list[str]:
 
 def _plain(source: IO[bytes]) -> IO[bytes]:
     """The tar stream behind gzip where there is gzip."""
-    buffered = io.BufferedReader(_Raw(source), BLOCK)
+    buffered = io.BufferedReader(_Raw(source), BLOCK)  # type: ignore[type-var]
     if buffered.peek(2)[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=buffered, mode="rb")  # type: ignore[return-value]
     return buffered

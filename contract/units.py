@@ -7,7 +7,7 @@ import re
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?")
-BYTES = {
+BYTES: dict[str | None, int] = {
     None: 1,
     **{unit: 1000 ** (i + 1) for i, unit in enumerate("KMGT")},
     **{unit + "i": 1024 ** (i + 1) for i, unit in enumerate("KMGT")},

@@ -9,7 +9,6 @@ from importlib.resources import files
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
 
 from contract import units
 from contract.problems import Problem, nearest
@@ -59,7 +58,7 @@ def check_schema(document: Document) -> list[Problem]:
     return problems
 
 
-def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
+def _explain(error: Any, document: Document) -> Iterator[Problem]:
     path: Path = tuple(error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
@@ -92,7 +91,7 @@ def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
     yield _problem(document, path, *_words(error))
 
 
-def _words(error: ValidationError) -> tuple[str, str, str]:
+def _words(error: Any) -> tuple[str, str, str]:
     value = json.dumps(error.instance, default=str)
     value = value if len(value) <= 80 else value[:77] + "..."
     kind = error.validator
@@ -136,7 +135,7 @@ def _either(names: list[str]) -> str:
     return " or ".join(words.get(name, name) for name in names)
 
 
-def _pattern_hint(error: ValidationError) -> str:
+def _pattern_hint(error: Any) -> str:
     hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
     pattern = str(error.validator_value)
     if pattern.startswith("^[a-z0-9]([a-z0-9-]"):

@@ -320,7 +320,7 @@ def _read(kind: Any, data: Any, where: str) -> Any:
                 values[f.name] = _read(hints[f.name], data[f.name], f"{where}.{f.name}")
             elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
                 raise ValueError(f"{where}: {f.name} is missing")
-        return kind(**values)
+        return kind(**values)  # type: ignore[operator]
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if kind in (str, int, float, bool) and (

@@ -329,7 +329,7 @@ def _is_same(identity: Mapping[str, Any]) -> bool:
     if identity.get("boot_id") != boot:
         return False
     try:
-        return start_time(identity["pid"]) == identity["start_time"]
+        return bool(start_time(identity["pid"]) == identity["start_time"])
     except (OSError, IndexError):
         return False
 

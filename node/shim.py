@@ -39,7 +39,7 @@ WATCH_FIRST_S, WATCH_MAX_S = 0.05, 0.25
 DRAIN_S = 2.0  # how long output is still read once everything is gone
 HARD_DATA_FACTOR = 4
 
-SIGNAL_WORDS = {
+SIGNAL_WORDS: dict[int, str] = {
     signal.SIGSEGV: "a segmentation fault in native code",
     signal.SIGABRT: "an abort in native code",
     signal.SIGBUS: "a bus error (a mapped file was cut short, or the disk is full)",
@@ -67,7 +67,8 @@ def write_json(path: str, data: Json, durable: bool = True) -> None:
 def read_json(path: str) -> Json | None:
     try:
         with open(path) as file:
-            return json.load(file)
+            found: Json = json.load(file)
+            return found
     except (FileNotFoundError, ValueError):
         return None
 
@@ -295,12 +296,13 @@ class Shim:
         return {"code": code, "signal": number, "reason": reason, "message": message}
 
     def explain(self) -> Json:
-        code = os.waitstatus_to_exitcode(self.status) if self.status is not None else -9
-        number = None
-        if code < 0:
-            code, number = None, -code
-        elif code > 128 and code - 128 in {int(n) for n in signal.Signals} and code != 255:
-            code, number = None, code - 128
+        status = os.waitstatus_to_exitcode(self.status) if self.status is not None else -9
+        code: int | None = status
+        number: int | None = None
+        if status < 0:
+            code, number = None, -status
+        elif 128 < status < 255 and status - 128 in {int(n) for n in signal.Signals}:
+            code, number = None, status - 128
         limit = f"{self.limits['memory_bytes'] / 2**20:.0f} MiB"
         if self.stopping == "OutOfMemory":
             return self.exit(
@@ -368,7 +370,7 @@ def collect(root: str) -> tuple[list[Json], str]:
     """Hash every file below `root`, make it read-only, and return the list and its digest.
 
     Links are left out: they could point at anything."""
-    found = []
+    found: list[Json] = []
     for folder, folders, names in os.walk(root, topdown=False):
         folders.sort()
         for name in sorted(names):

@@ -111,7 +111,7 @@ def database(url: str, problems: list[str]) -> dict[str, Any]:
 
 def _mysql_driver(problems: list[str]) -> None:
     try:
-        import MySQLdb  # noqa: F401
+        import MySQLdb  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         try:
             import pymysql

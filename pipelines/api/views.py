@@ -140,7 +140,7 @@ class DatasetViewSet(NounViewSet):
             principal=self.principal,
             dataset=dataset,
             uploads=(datasets.Upload(name, file) for name, file in zip(names, files, strict=True)),
-            message=str(request.data.get("message", ""))[:500],
+            message=str(self.request.POST.get("message", ""))[:500],
         )
         return self.one(version, 201 if fresh else 200, shapes.DatasetVersionSerializer)
 

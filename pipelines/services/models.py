@@ -78,7 +78,7 @@ def publish(run: Run) -> ModelVersion:
     """The run's model version and score; at most one a run, however often this is called."""
     found = ModelVersion.objects.filter(run=run).first()
     if found is not None:
-        return found
+        return found  # type: ignore[no-any-return]
     metrics = final_metrics(run)
     image = _image_of(run)
     steps = {step.name: step for step in run.steps.all()}

@@ -156,7 +156,7 @@ def _data_of(project: Project, metric: str, data_key: str) -> dict[str, str]:
         .values_list("run_id", flat=True)
         .first()
     )
-    rows = RunData.objects.filter(run_id=run).select_related("version__dataset")
+    rows = RunData.objects.filter(run_id=run or 0).select_related("version__dataset")
     return {row.slot: row.version.ref for row in rows}
 
 

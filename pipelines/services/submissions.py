@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -249,7 +249,7 @@ def _resources(manifest: Manifest) -> list[tuple[str, Resources]]:
 
 def _too_much(where: str, wanted: Resources, able: Capabilities) -> list[Problem]:
     problems = []
-    words = {
+    words: dict[str, tuple[str, int, Callable[[int], str]]] = {
         "cpu_m": ("cpu", wanted.cpu_m, lambda n: f"{n / 1000:g} CPUs"),
         "memory_bytes": ("memory", wanted.memory_bytes, lambda n: f"{n / 2**30:.1f} GiB"),
         "gpu": ("gpu", wanted.gpu, lambda n: f"{n} GPUs"),

@@ -20,7 +20,7 @@ class User(AbstractUser):
     session_epoch = models.PositiveIntegerField(default=0)
     preferences = models.JSONField(default=dict, blank=True)
 
-    objects: ClassVar[UserManager[User]] = UserManager()
+    objects: ClassVar[Any] = UserManager()
 
     @property
     def display_name(self) -> str:

@@ -3,7 +3,7 @@
 from social_core.backends.open_id_connect import OpenIdConnectAuth
 
 
-class CompanyOpenIdConnect(OpenIdConnectAuth):  # type: ignore[misc]
+class CompanyOpenIdConnect(OpenIdConnectAuth):  # type: ignore[type-arg, misc]
     """Authorization code flow with PKCE (S256), state and nonce; identity is `sub`."""
 
     name = "company"

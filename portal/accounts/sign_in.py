@@ -35,7 +35,7 @@ def associate_by_verified_email(
 
 
 def apply_groups(
-    backend: Any, details: dict[str, Any], response: Any, user: User, **_: Any
+    backend: Any, details: dict[str, Any], response: Any, user: User, **_rest: Any
 ) -> None:
     """Group to role mapping, and invitations that were waiting for this verified e-mail."""
     groups = set(groups_of(response))
@@ -51,7 +51,7 @@ def apply_groups(
         team = Team.objects.filter(slug=slug).first()
         if team is not None and role in roles.ORDER:
             held = Membership.objects.filter(team=team, user=user).first()
-            best = roles.strongest([held.role if held else None, role])
+            best = roles.strongest([held.role if held else None, role]) or role
             Membership.objects.update_or_create(team=team, user=user, defaults={"role": best})
     if details.get("email") and email_is_verified(backend, response):
         teams.accept_invitations(user, details["email"])

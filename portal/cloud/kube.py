@@ -375,9 +375,9 @@ def _api_client(cluster: Cluster) -> Any:
     configuration = client.Configuration()
     try:
         if cluster.in_cluster:
-            config.load_incluster_config(client_configuration=configuration)
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            config.load_kube_config(
+            config.load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=cluster.kubeconfig or None,
                 context=cluster.context or None,
                 client_configuration=configuration,

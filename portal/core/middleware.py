@@ -24,7 +24,7 @@ class SecurityHeaders:
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if iscoroutinefunction(self):
-            return self._async(request)
+            return self._async(request)  # type: ignore[attr-defined, no-any-return]
         return _headers(self.get_response(request))  # type: ignore[arg-type]
 
     async def _async(self, request: HttpRequest) -> HttpResponse:

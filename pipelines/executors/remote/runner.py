@@ -28,7 +28,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
-import hekaton_logs
+import hekaton_logs  # type: ignore[import-not-found]
 
 TRIES = 6
 TIMEOUT_S = 60

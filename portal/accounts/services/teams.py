@@ -123,7 +123,9 @@ def accept_invitations(user: User, verified_email: str) -> None:
     for invitation in waiting:
         with transaction.atomic():
             held = Membership.objects.filter(team=invitation.team, user=user).first()
-            role = roles.strongest([held.role if held else None, invitation.role])
+            role = (
+                roles.strongest([held.role if held else None, invitation.role]) or invitation.role
+            )
             Membership.objects.update_or_create(
                 team=invitation.team, user=user, defaults={"role": role}
             )

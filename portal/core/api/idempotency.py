@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, transaction
 from rest_framework.request import Request
@@ -84,7 +84,9 @@ def _digest(request: Request) -> str:
     """Of method, path and body; an upload counts by its fields and its files' sizes and names."""
     hashed = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
     if request.content_type.startswith("multipart/"):
-        fields: dict[str, Any] = {k: v for k, v in request.data.items() if k not in request.FILES}
+        fields: dict[str, Any] = {
+            k: v for k, v in cast(dict[str, Any], request.data).items() if k not in request.FILES
+        }
         files = sorted((name, f.name, f.size) for name, f in request.FILES.items())
         hashed.update(json.dumps([sorted(fields.items()), files], default=str).encode())
     else:

@@ -85,13 +85,14 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, PermissionDenied):
         return _response(403, "forbidden", "You may not do this.")
     if isinstance(error, exceptions.APIException):
+        challenge = getattr(error, "auth_header", None)
         code = CODES.get(type(error), str(error.default_code))
         response = _response(error.status_code, code, str(error.detail))
         wait = getattr(error, "wait", None)
         if wait:
             response["Retry-After"] = str(int(wait) + 1)
-        if getattr(error, "auth_header", None):
-            response["WWW-Authenticate"] = error.auth_header
+        if challenge:
+            response["WWW-Authenticate"] = challenge
         return response
     if isinstance(error, Stale):
         return _response(409, "changed_meanwhile", "It changed meanwhile; try again.")

@@ -53,7 +53,7 @@ class NounViewSet(PortalView, viewsets.GenericViewSet[Any]):
         base = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return base
-        return cast(QuerySet[Any], base.visible_to(self.principal))
+        return cast(QuerySet[Any], cast(Any, base).visible_to(self.principal))
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.page(self.filter_queryset(self.get_queryset()))
