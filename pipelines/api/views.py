@@ -82,7 +82,7 @@ class SubmissionViewSet(NounViewSet):
         return Response({"valid": not problems, "problems": problems})
 
     @extend_schema(responses=shapes.FileSerializer(many=True))
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
     def files(self, request: Request, uid: str) -> Response:
         return Response(submissions.files(self.get_object()))
 
@@ -192,6 +192,7 @@ class RunViewSet(NounViewSet):
     search_fields = ["submission__message", "author", "status_message"]
     orderings = {"created_at": "id", "finished_at": "finished_at", "started_at": "started_at"}
 
+    @extend_schema(responses=shapes.RunDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.one(self.get_object(), serializer=shapes.RunDetailSerializer)
 
@@ -233,7 +234,7 @@ class RunViewSet(NounViewSet):
         return self.once(act)
 
     @extend_schema(responses=shapes.StepSerializer(many=True))
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
     def steps(self, request: Request, uid: str) -> Response:
         rows = (
             models.Step.objects.filter(run=self.get_object())
@@ -250,7 +251,7 @@ class RunViewSet(NounViewSet):
         ],
         responses=shapes.SeriesSerializer(many=True),
     )
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
     def metrics(self, request: Request, uid: str) -> Response:
         """Curves, thinned on the server; what running steps have written so far comes too."""
         run = self.get_object()

@@ -264,7 +264,7 @@ class EndpointViewSet(NounViewSet):
         return self.page(rows.select_related("revision"), shapes.DecisionSerializer)
 
     @extend_schema(responses=shapes.ReplicaSerializer(many=True))
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
     def replicas(self, request: Request, uid: str) -> Response:
         endpoint = self.get_object()
         numbers = dict(endpoint.revisions.values_list("uid", "number"))
