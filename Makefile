@@ -55,7 +55,7 @@ schema: $(VENV)/.test
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py spectacular --format openapi-json --file docs/openapi.json
 
 docs: $(VENV)/.test schema
-	$(BIN)/python -m contract.document
+	$(BIN)/python -m hekaton_cli.reference docs
 
 frontend: $(VENV)/.base
 	@sh deploy/ci/frontend.sh build

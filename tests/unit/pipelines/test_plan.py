@@ -112,6 +112,13 @@ def test_next_action(
     assert [type(a) for a in actions] == ([wanted] if wanted else [])
 
 
+def test_a_model_version_exists_before_it_is_deployed() -> None:
+    built = step("build", "succeeded", kind="build")
+    deploy = step("deploy", kind="deploy", needs=("build",), number=2)
+    assert p.plan(run(built, deploy), {}, {}, NOW) == [p.Publish()]
+    assert p.plan(run(built, deploy, published=True), {}, {}, NOW) == [p.EnsureHandled(2)]
+
+
 def test_platform_failures_crash_after_three_retries() -> None:
     lost = tuple(attempt("lost", number=i) for i in range(1, 5))
     (action,) = p.plan(run(step(status="running", attempts=lost)), {}, {}, NOW)

@@ -15,13 +15,13 @@ function StepBox({ data }: NodeProps<StepNode>) {
       type="button"
       onClick={() => data.choose(data.step.name)}
       aria-pressed={data.chosen}
-      className={`flex w-44 flex-col items-start gap-1 rounded-lg border bg-raised px-3 py-2 text-left ${data.chosen ? "border-accent ring-2 ring-accent/40" : ""}`}
+      className={`flex w-48 flex-col items-start gap-1 rounded-lg border bg-raised px-3 py-2 text-left ${data.chosen ? "border-accent ring-2 ring-accent/40" : ""}`}
     >
       <Handle type="target" position={Position.Left} className="!border-0 !bg-transparent" />
       <span className="w-full truncate font-medium">{data.step.name}</span>
       <span className="flex w-full items-center gap-2">
         <Status status={data.step.status} />
-        <span className="text-[.85rem] text-muted">{data.step.duration_s == null ? "" : seconds(data.step.duration_s)}</span>
+        <span className="text-[.85rem] whitespace-nowrap text-muted">{data.step.duration_s == null ? "" : seconds(data.step.duration_s)}</span>
       </span>
       <Handle type="source" position={Position.Right} className="!border-0 !bg-transparent" />
     </button>
@@ -35,7 +35,7 @@ export default function Graph({ steps, chosen, onChoose }: { steps: Step[]; chos
   const height = Math.max(1, ...[...places.values()].map((place) => place.row + 1)) * 88 + 40;
   const nodes: StepNode[] = steps.map((step) => {
     const place = places.get(step.name) ?? { column: 0, row: 0 };
-    return { id: step.name, type: "step", position: { x: place.column * 220, y: place.row * 88 }, data: { step, chosen: step.name === chosen, choose: onChoose }, draggable: false, connectable: false };
+    return { id: step.name, type: "step", position: { x: place.column * 240, y: place.row * 88 }, data: { step, chosen: step.name === chosen, choose: onChoose }, draggable: false, connectable: false };
   });
   const edges = steps.flatMap((step) =>
     (step.needs as string[]).map((need) => ({ id: `${need}-${step.name}`, source: need, target: step.name, animated: ["running", "starting"].includes(step.status), style: { stroke: "var(--line-strong)" } })),

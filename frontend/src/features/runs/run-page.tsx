@@ -114,6 +114,8 @@ function Body({ run }: { run: Run }) {
     steps.data.find((step) => ["failed", "crashed"].includes(step.status)) ??
     steps.data.find((step) => ACTIVE.has(step.status) && step.status !== "pending") ??
     steps.data.at(-1);
+  // The graph does not fit a telephone.
+  const asTimeline = (search.view ?? (window.innerWidth < 640 ? "timeline" : "graph")) === "timeline";
   const choose = (step: string) => void navigate({ search: { ...search, step }, replace: true });
   return (
     <Tabs
@@ -126,14 +128,14 @@ function Body({ run }: { run: Run }) {
           content: () => (
             <div className="space-y-5">
               <Section
-                title={search.view === "timeline" ? t.timeline : t.graph}
+                title={asTimeline ? t.timeline : t.graph}
                 actions={
-                  <button type="button" className="button small" onClick={() => void navigate({ search: { ...search, view: search.view === "timeline" ? undefined : "timeline" } })}>
-                    {search.view === "timeline" ? t.graph : t.timeline}
+                  <button type="button" className="button small" onClick={() => void navigate({ search: { ...search, view: asTimeline ? "graph" : "timeline" } })}>
+                    {asTimeline ? t.graph : t.timeline}
                   </button>
                 }
               >
-                {search.view === "timeline" ? (
+                {asTimeline ? (
                   <Timeline steps={steps.data} chosen={wanted?.name} onChoose={choose} />
                 ) : (
                   <Suspense fallback={<Loading />}>
