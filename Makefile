@@ -9,7 +9,7 @@ GATEWAY_PORT ?= 8080
 EXAMPLE ?= 1
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: up link test test-all check lint format types migrate seed schema docs frontend requirements bench clean
+.PHONY: up link test test-all check lint format types migrate schema docs frontend requirements bench clean
 
 up: $(VENV)/.base frontend/dist/index.html
 	@PORTAL_PORT=$(PORT) PORTAL_GATEWAY_PORT=$(GATEWAY_PORT) $(BIN)/python -m portal.up $(if $(filter 0,$(EXAMPLE)),--no-example)
@@ -47,9 +47,6 @@ types: $(VENV)/.test
 
 migrate: $(VENV)/.base
 	$(BIN)/python manage.py migrate
-
-seed: $(VENV)/.base
-	$(BIN)/python manage.py example --again
 
 schema: $(VENV)/.test
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py spectacular --format openapi-json --file docs/openapi.json

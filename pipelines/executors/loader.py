@@ -17,7 +17,7 @@ def executor(name: str | None = None) -> Executor:
     """The executor of this name (`PIPELINES["EXECUTORS"]`), the default one without a name.
 
     Raises:
-        PermanentError: there is none, or its package is missing (which is named).
+        PermanentError: there is none, its options are wrong, or its package is missing.
     """
     configured: dict[str, dict[str, Any]] = settings.PIPELINES["EXECUTORS"]
     chosen = name or settings.PIPELINES["EXECUTOR"]
@@ -33,7 +33,12 @@ def executor(name: str | None = None) -> Executor:
         raise PermanentError(
             f"Executor {chosen!r} cannot be loaded: {error}", reason="PackageMissing"
         ) from error
-    return cast(Executor, kind(name=chosen, **options))
+    try:
+        return cast(Executor, kind(name=chosen, **options))
+    except (TypeError, ValueError) as error:
+        raise PermanentError(
+            f"Executor {chosen!r} has a wrong option: {error}", reason="BadOptions"
+        ) from error
 
 
 def all_capabilities() -> list[Capabilities]:
