@@ -37,9 +37,13 @@ class SubmissionRefSerializer(serializers.ModelSerializer[models.Submission]):
 
 class SubmitInput(serializers.Serializer[Any]):
     snapshot = serializers.FileField(help_text="The folder as tar.gz or tar.")
-    team = serializers.CharField(required=False, default="", help_text="Slug or uid.")
-    project = serializers.CharField(required=False, default="", help_text="Uid or `team/slug`.")
-    message = serializers.CharField(required=False, default="", max_length=500)
+    team = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Slug or uid."
+    )
+    project = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Uid or `team/slug`."
+    )
+    message = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
     params = serializers.JSONField(required=False, default=dict)
     data = serializers.JSONField(required=False, default=dict)
     use_cache = serializers.BooleanField(required=False, default=True)
@@ -48,7 +52,7 @@ class SubmitInput(serializers.Serializer[Any]):
 
 class ValidateInput(serializers.Serializer[Any]):
     manifest = serializers.CharField(trim_whitespace=False, allow_blank=True)
-    project = serializers.CharField(required=False, default="")
+    project = serializers.CharField(required=False, default="", allow_blank=True)
 
 
 class ManifestProblemSerializer(serializers.Serializer[Any]):
@@ -113,7 +117,7 @@ class PushInput(serializers.Serializer[Any]):
     paths = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="A relative path for each file."
     )
-    message = serializers.CharField(required=False, default="", max_length=500)
+    message = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 
 
 class RunDataSerializer(serializers.ModelSerializer[models.RunData]):

@@ -163,9 +163,13 @@ class StrategyInput(serializers.Serializer[Any]):
 
 
 class DeployInput(StrategyInput):
-    model_version = serializers.CharField(required=False, default="", help_text="Uid.")
-    run = serializers.CharField(required=False, default="", help_text="Uid of a run.")
-    reason = serializers.CharField(required=False, default="", max_length=500, allow_blank=True)
+    model_version = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Uid."
+    )
+    run = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Uid of a run."
+    )
+    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 
     def validate_steps(self, steps: list[int]) -> list[int]:
         if steps and (steps != sorted(set(steps)) or steps[-1] != 100):
@@ -180,7 +184,10 @@ class DeployInput(StrategyInput):
 
 class RollbackInput(serializers.Serializer[Any]):
     revision = serializers.CharField(
-        required=False, default="", help_text="Uid or number; the one before without."
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Uid or number; the one before without.",
     )
     reason = serializers.CharField(max_length=500)
 
@@ -190,7 +197,7 @@ class FollowingInput(serializers.Serializer[Any]):
 
 
 class AbortInput(serializers.Serializer[Any]):
-    reason = serializers.CharField(required=False, default="", max_length=500, allow_blank=True)
+    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 
 
 class KeySerializer(serializers.ModelSerializer[models.EndpointKey]):

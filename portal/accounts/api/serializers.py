@@ -32,7 +32,7 @@ class TeamSerializer(serializers.ModelSerializer[Team]):
 
 class TeamInput(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=30)
-    name = serializers.CharField(max_length=100, required=False, default="")
+    name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
 
 
 class TeamPatch(serializers.Serializer[Any]):
@@ -100,9 +100,15 @@ class TokenInput(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     scope = serializers.ChoiceField(choices=list(roles.SCOPES), default="submit")
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
-    team = serializers.CharField(required=False, default="", help_text="For a service account.")
-    role = serializers.ChoiceField(choices=roles.CHOICES, required=False, default="")
-    project = serializers.CharField(required=False, default="", help_text="Limit to one project.")
+    team = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="For a service account."
+    )
+    role = serializers.ChoiceField(
+        choices=roles.CHOICES, required=False, default="", allow_blank=True
+    )
+    project = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Limit to one project."
+    )
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
