@@ -86,7 +86,6 @@ volumes:
     secret:
       secretName: {{ $root.Values.existingSecret }}
       defaultMode: 288
-      items: [{key: fernet.keys, path: fernet.keys}, {key: endpoint-es256.pem, path: endpoint-es256.pem}]
   - name: backends
     configMap: {name: {{ .config }}, items: [{key: backends.yaml, path: backends.yaml}]}
 {{- end }}
