@@ -82,6 +82,7 @@ $(VENV)/.test: $(VENV)/.base requirements-test.txt
 requirements: $(VENV)/bin/uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes pyproject.toml --extra test --extra test-cloud --extra mysql-pure --extra k8s --extra gcp --extra s3 -c requirements.txt -o requirements-test.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes pyproject.toml --extra mysql-pure --extra k8s --extra gcp --extra s3 -c requirements.txt -o deploy/docker/requirements.txt
 
 clean:
 	rm -rf $(VENV) frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
