@@ -121,20 +121,24 @@ def _by_version(interpreter: Interpreter) -> Version:
 
 
 def _candidates(extra: Sequence[str]) -> list[Path]:
-    """Real paths: shims and links of the same interpreter count once. Ours comes first."""
+    """Real paths: shims and links of the same interpreter count once. Ours comes first.
+
+    `os.path` rather than `Path`, which raises for folders of PATH that this user may not enter.
+    """
+    own = Path(os.path.expanduser("~"))
     folders = [Path(sys.base_prefix, "bin")]
     files: list[Path] = []
     for given in extra:
-        (folders if Path(given).is_dir() else files).append(Path(given))
+        (folders if os.path.isdir(given) else files).append(Path(given))
     folders += [Path(p) for p in os.get_exec_path() if p]
     for root in (
-        Path.home() / ".pyenv" / "versions",
-        Path.home() / ".local" / "share" / "uv" / "python",
+        own / ".pyenv" / "versions",
+        own / ".local" / "share" / "uv" / "python",
         Path("/opt/python"),
     ):
         folders += sorted(root.glob("*/bin"))
     for folder in folders:
-        if folder.name == "shims" or (folder.parent / "pyvenv.cfg").exists():
+        if folder.name == "shims" or os.path.exists(folder.parent / "pyvenv.cfg"):
             continue
         files += [folder / name for name in NAMES]
     return list(dict.fromkeys(Path(os.path.realpath(f)) for f in files if os.path.exists(f)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -53,3 +54,11 @@ def test_a_program_that_is_no_python_is_passed_over(tmp_path: Path) -> None:
     fake.write_text("#!/bin/sh\necho no\n")
     fake.chmod(0o755)
     assert all(i.version != "3.99" for i in discover(tmp_path, [str(fake)]))
+
+
+def test_a_folder_of_path_that_cannot_be_looked_into_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = "/" + "x" * 300  # stat fails, for every user
+    monkeypatch.setenv("PATH", f"{unreadable}/bin{os.pathsep}{os.environ['PATH']}")
+    assert discover(tmp_path)
