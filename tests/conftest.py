@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ NEEDS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     """With HK_TEST_DATABASE=mariadb the whole session runs on a private MariaDB."""
+    # A shell's background job ignores Ctrl-C, and so would every process that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if MARIADB and "TEST_DATABASE_URL" not in os.environ:
         import tempfile
 
