@@ -19,12 +19,12 @@ link: $(VENV)/.base
 
 test: $(VENV)/.test frontend/dist/index.html
 	@sh deploy/ci/install-test-packages.sh
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 	@sh deploy/ci/frontend.sh test
 
 test-all: $(VENV)/.test frontend/dist/index.html
 	@sh deploy/ci/install-test-packages.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 	@sh deploy/ci/frontend.sh test
 	HK_TEST_DATABASE=mariadb $(BIN)/python -m pytest tests/unit tests/integration $(ARGS)
 

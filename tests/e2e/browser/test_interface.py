@@ -85,9 +85,9 @@ def test_submit_follow_and_read_the_run(page: Page, portal: Portal, tmp_path: Pa
     # The page follows by itself: no reload between here and the end of the run.
     expect(page).to_have_url(re.compile("/demo/shop/runs/1"))
     expect(page.get_by_role("heading", name="Run #1")).to_be_visible()
-    expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Status: succeeded")).to_be_attached(timeout=120_000)
     page.goto("/demo/shop/runs/1?step=verify")
-    expect(page.get_by_text("/a").first).to_be_visible()
+    expect(page.get_by_text("/a").first).to_be_visible(timeout=20_000)
     page.goto("/demo/shop/runs/1?step=train")
     expect(page.get_by_role("heading", name="train")).to_be_visible()
 
