@@ -2,8 +2,7 @@
 
 An executor knows neither models nor services. It takes and returns the frozen dataclasses
 below, and raises `PermanentError` or `TransientError`. Every method is safe to repeat and
-safe to call after a crash at any instant; `tests/conformance/executors.py` is the suite that
-each implementation passes.
+safe to call after a crash at any instant. `tests/integration/pipelines` drives the local one.
 """
 
 from __future__ import annotations
